@@ -1,0 +1,48 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export DAEDALUS_TEST_DATA ?= $(abspath ../shared/data)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lock bench crash clean
+
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/.ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Daedalus needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+setup: $(BIN)/.ready ## make .venv with every dependency (done by the other targets when needed)
+
+demo: setup ## the whole system on this machine in about a minute: exchange, kill -9, bars, report
+	$(BIN)/daedalus demo
+
+test: setup check ## every check and every test, real recordings included where they are present
+	$(BIN)/pytest
+
+check: setup ## format, lint, types, import rules, generated docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## rewrite the code in the house style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## speed and size, as ratios within one run
+	$(BIN)/python -m tests.benchmarks.run
+
+crash: setup ## long form of the kill -9 tests
+	$(BIN)/pytest -m slow tests/crash
+
+lock: ## renew requirements.txt from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --no-emit-index-url --no-header --upgrade -o requirements.txt
+
+clean: ## remove .venv, caches and the demo's lake
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-lake *.egg-info

@@ -1,0 +1,1 @@
+"""What every room may know: row types, tables, partition paths, clock, errors, durable files, logging."""

@@ -1,0 +1,104 @@
+"""The error tree: what the world can do to us, each with the operator's next step.
+
+    DaedalusError
+      SettingsInvalid      a settings file cannot be read or says something we do not know
+      LakeUnusable         a folder of the lake is missing, not writable, full, or on the wrong filesystem
+        LakeLocked         another live process owns it
+      JournalDamaged       frames of a journal failed their checksum
+      ReadyConflict        a published name exists with other content
+      FrameMalformed       an exchange sent bytes that are not its documented format
+      ExchangeRefused      an exchange said no: unknown symbol, bad subscription
+      PortInUse            a local server cannot have its port
+      StateMismatch        a checkpoint belongs to other options or another version
+      InputUnreadable      a file a user named cannot be read as what it should be
+
+A caller's mistake is a `ValueError` at construction; a broken invariant of ours is an `assert`.
+"""
+
+from pathlib import Path
+
+
+class DaedalusError(Exception):
+    """Something outside our control went wrong. `hint` is what the operator does next."""
+
+    hint: str = ""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+
+    def line(self) -> str:
+        """One line for a person: what, where, what to do next."""
+        text = " ".join(str(self).split())
+        return f"{text}. {self.hint}" if self.hint else text
+
+
+class SettingsInvalid(DaedalusError):
+    """A settings file cannot be read, or holds a key or value we do not accept."""
+
+    hint = "Fix the key, then try `daedalus config check`"
+
+
+class LakeUnusable(DaedalusError):
+    """A folder of the lake cannot be used: missing, read-only, full, or split over filesystems."""
+
+    def __init__(self, path: Path, reason: str, *, hint: str) -> None:
+        super().__init__(f"{path}: {reason}", hint=hint)
+        self.path, self.reason = path, reason
+
+
+class LakeLocked(LakeUnusable):
+    """Another live process owns this part of the lake."""
+
+
+class JournalDamaged(DaedalusError):
+    """A journal cannot be read to its end although it should be whole."""
+
+    hint = "The journal is kept in raw/quarantine; `daedalus check` counts what is missing"
+
+
+class ReadyConflict(DaedalusError):
+    """A published name already exists with other content; nothing was overwritten."""
+
+    def __init__(self, staged: Path, ready: Path) -> None:
+        super().__init__(
+            f"{ready} exists and differs from {staged}",
+            hint="Compare the two files, move one away, start again; both are kept",
+        )
+        self.staged, self.ready = staged, ready
+
+
+class FrameMalformed(DaedalusError):
+    """An exchange sent bytes that are not its documented format. The frame is kept as a reject."""
+
+    hint = "Compare the payload in the rejects table with the exchange's changelog"
+
+    def __init__(self, exchange: str, reason: str) -> None:
+        super().__init__(f"{exchange}: {reason}")
+        self.exchange, self.reason = exchange, reason
+
+
+class ExchangeRefused(DaedalusError):
+    """An exchange answered a request with a refusal."""
+
+    hint = "Check the symbols and channels in the settings against the exchange's list"
+
+
+class PortInUse(DaedalusError):
+    """A local server cannot bind its port."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"port {port} on {host} is in use",
+            hint=f"Stop the other server, or choose another with --port {port + 1} (0 takes any free one)",
+        )
+        self.host, self.port = host, port
+
+
+class StateMismatch(DaedalusError):
+    """A checkpoint was written by other options or another version and is not continued from."""
+
+
+class InputUnreadable(DaedalusError):
+    """A file that a user named cannot be read as what it should be."""
