@@ -1,0 +1,161 @@
+"""Durable file operations: the one place where a rename, an fsync or a full disk is dealt with.
+
+A rename may outlive the data it points to, so contents are synced before the name, and the folder after it.
+Foreign errors are translated here: a full, read-only or forbidden disk becomes `LakeUnusable`.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from shared.errors import LakeUnusable
+
+_STEP_BYTES = 16 << 20  # journals grow in steps: half the card writes of growing by each flush
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "Free some space and start again; what was acknowledged is safe"),
+    errno.EDQUOT: (
+        "the disk quota is used up",
+        "Raise it or free some space; what was acknowledged is safe",
+    ),
+    errno.EACCES: ("permission denied", "Give this user write permission, or set storage.paths elsewhere"),
+    errno.EPERM: ("operation not permitted", "Give this user write permission, or set storage.paths elsewhere"),
+    errno.EROFS: ("the filesystem is read-only", "Remount it read-write; a failing SD card does this"),
+    errno.ENOTDIR: ("a file stands where a folder should", "Move it away, or set storage.paths elsewhere"),
+    errno.EIO: ("the disk reports an I/O error", "Check the disk (dmesg); do not delete anything in raw/active"),
+    errno.EXDEV: ("active, staging and ready lie on different filesystems", "Put them on one; a rename cannot cross"),
+}
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Errors of the operating system, as `LakeUnusable` with the operator's next step."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REASONS:
+            raise
+        reason, hint = _REASONS[error.errno]
+        raise LakeUnusable(path, reason, hint=hint) from error
+
+
+class AppendFile:
+    """A new file that only grows; `sync` returns when what was written survives a power cut."""
+
+    def __init__(self, path: Path, *, durable: bool) -> None:
+        self.path, self._durable = path, durable
+        self._allocated = 0
+        self.size_bytes = 0
+        with translated(path):
+            self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+
+    def write(self, data: bytes) -> None:
+        """Append all of `data`; short writes are continued."""
+        with translated(self.path):
+            self._reserve(self.size_bytes + len(data))
+            view, offset = memoryview(data), self.size_bytes
+            while view:
+                written = os.pwrite(self._fd, view, offset)
+                view, offset = view[written:], offset + written
+        self.size_bytes = offset
+
+    def sync(self) -> None:
+        """Wait until everything written so far is on the disk."""
+        if self._durable:
+            with translated(self.path):
+                os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        """Cut off what was reserved and not used, and let the file go."""
+        if self._fd < 0:
+            return
+        with translated(self.path):
+            os.ftruncate(self._fd, self.size_bytes)
+            os.close(self._fd)
+        self._fd = -1
+
+    def _reserve(self, size_bytes: int) -> None:
+        if not self._durable or size_bytes <= self._allocated:
+            return
+        step = max(_STEP_BYTES, size_bytes - self._allocated)
+        try:
+            os.posix_fallocate(self._fd, self._allocated, step)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                step = size_bytes - self._allocated  # the last bytes of a disk are worth using
+            elif error.errno not in {errno.EOPNOTSUPP, errno.EINVAL}:
+                raise
+        self._allocated += step
+
+
+class Disk:
+    """Every change of the file system, in single steps that a test can stop between.
+
+    `durable=False` (setting `enable_fsync: false`) skips the waits; it survives a kill, not a power cut.
+    """
+
+    def __init__(self, *, durable: bool = True) -> None:
+        self.durable = durable
+
+    def make_dirs(self, path: Path) -> None:
+        """Make a folder and its missing parents, each one's name synced in its own parent."""
+        missing = []
+        while not path.exists():
+            missing.append(path)
+            path = path.parent
+        with translated(path):
+            for folder in reversed(missing):
+                with suppress(FileExistsError):
+                    folder.mkdir()
+                self.sync_dir(folder.parent)
+            if missing and not missing[0].is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(missing[0]))
+
+    def open_new(self, path: Path) -> AppendFile:
+        """A new, empty, growing file whose name is synced."""
+        file = AppendFile(path, durable=self.durable)
+        self.sync_dir(path.parent)
+        return file
+
+    def write_whole(self, path: Path, data: bytes) -> None:
+        """Put a whole file in place so that a reader or a power cut sees the old or the new, never a part."""
+        temporary = path.with_name(path.name + ".tmp")
+        with translated(path):
+            temporary.write_bytes(data)
+            self.sync_file(temporary)
+            self.rename(temporary, path)
+            self.sync_dir(path.parent)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Give a file its new name; the caller syncs the folders when the batch is done."""
+        with translated(target):
+            source.rename(target)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; a missing one is fine."""
+        with translated(path):
+            path.unlink(missing_ok=True)
+
+    def remove_dir(self, path: Path) -> None:
+        """Remove an empty folder; a missing one is fine."""
+        with translated(path), suppress(FileNotFoundError):
+            path.rmdir()
+
+    def sync_file(self, path: Path) -> None:
+        """Wait until a file's contents are on the disk."""
+        self._sync(path, os.O_RDONLY)
+
+    def sync_dir(self, path: Path) -> None:
+        """Wait until the names in a folder are on the disk."""
+        self._sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+    def _sync(self, path: Path, flags: int) -> None:
+        if not self.durable:
+            return
+        with translated(path):
+            fd = os.open(path, flags)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
