@@ -1,0 +1,151 @@
+"""Seal: a closed journal becomes ready files, each published once, whatever step a crash falls between.
+
+Stage, commit, publish, log, clean. The commit record is the point of no return: before it the journal is the truth
+and staging is rubbish; after it the record is the truth and every further step can be repeated.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+from ingestion.writers.holes import HoleFinder
+from ingestion.writers.journal import COMMIT_SUFFIX, SUFFIX, JournalId, JournalReader
+from ingestion.writers.segments import SegmentOptions, Staging
+from shared.disk import Disk
+from shared.errors import ReadyConflict
+from shared.partitioning import Lake
+from shared.rows import Gap
+from shared.tables import Table
+from storage.published import Published, PublishedLog
+
+
+class DeclaredGap(msgspec.Struct, frozen=True):
+    """A hole that sealing found in a journal: rows that had been counted and cannot be read."""
+
+    source: str
+    exchange: str
+    gap: Gap
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """The commit record of a journal: what to publish, and what the journal turned out to lack."""
+
+    journal: str
+    files: list[tuple[str, Published]]  # staged name, and the line for the log
+    gaps: list[DeclaredGap] = []
+    rows: int = 0
+    torn_tail_bytes: int = 0
+    damaged_bytes: int = 0
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the journal is kept for a person to look at."""
+        return bool(self.gaps or self.damaged_bytes)
+
+
+class Sealer:
+    """Turns journals into ready files. Not thread-safe: one thread seals."""
+
+    def __init__(self, lake: Lake, options: SegmentOptions, *, disk: Disk, log: PublishedLog) -> None:
+        self._lake, self._options, self._disk, self._log = lake, options, disk, log
+        self._holes = HoleFinder()
+
+    def seal(self, journal: Path) -> Commit:
+        """Publish everything that a closed journal holds, then drop it. A damaged one waits for `discard`."""
+        commit = self.commit(journal)
+        self.publish(commit)
+        if not commit.damaged:
+            self.discard(commit)
+        return commit
+
+    def commit(self, journal: Path) -> Commit:
+        """Write the journal's ready files into staging, and the record that makes them count."""
+        journal_id = JournalId.parse(journal.stem)
+        staging = Staging(self._lake, journal_id, self._options, disk=self._disk)
+        self._clear(staging.folder)
+        self._disk.make_dirs(staging.folder)
+        reader = JournalReader(journal)
+        self._stage(reader, staging)
+        files = staging.finish()
+        report = reader.report
+        assert sum(entry.rows for _, entry in files) == report.rows, "rows out must equal rows in; the journal is kept"
+        gaps = [DeclaredGap(stream.source, stream.exchange, gap) for stream, gap in self._holes.gaps(journal.name)]
+        commit = Commit(journal.name, files, gaps, report.rows, report.torn_tail_bytes, report.damaged_bytes)
+        self._disk.write_whole(self._commit_path(commit), msgspec.json.encode(commit))
+        return commit
+
+    def _stage(self, reader: JournalReader, staging: Staging) -> None:
+        """One pass over the journal, spilling to the files whenever the buffer's bound is reached."""
+        waiting: dict[str, tuple[Table, list[pa.RecordBatch]]] = {}
+        waiting_bytes = 0
+        self._holes.begin(JournalId.parse(reader.path.stem).epoch)
+        for kind, batch in reader.batches():
+            self._holes.expect(reader.report.counts_at_open)
+            self._holes.see(kind.name, batch)
+            waiting.setdefault(kind.name, (kind, []))[1].append(batch)
+            waiting_bytes += batch.nbytes
+            if waiting_bytes > self._options.buffer_mb << 20:
+                _spill(waiting, staging.add)
+                waiting_bytes = 0
+        _spill(waiting, staging.add)
+
+    def publish(self, commit: Commit) -> None:
+        """Give the committed files their names and record them; may be repeated after a crash at any step."""
+        staging = self._staging(commit)
+        folders = set()
+        for staged_name, entry in commit.files:
+            staged, ready = staging / staged_name, self._lake.ready / entry.path
+            folders.add(ready.parent)
+            if not staged.exists():
+                continue  # published before a crash; a consumer may even have moved it away since
+            self._disk.make_dirs(ready.parent)
+            if ready.exists():
+                raise ReadyConflict(staged, ready)
+            self._disk.rename(staged, ready)
+        for folder in sorted(folders):
+            if folder.exists():
+                self._disk.sync_dir(folder)
+        if staging.exists():
+            self._disk.sync_dir(staging)
+        self._log.append([entry for _, entry in commit.files])
+
+    def discard(self, commit: Commit) -> None:
+        """Let the journal go, to quarantine if it was damaged; then the record. Its gaps must be stored by now."""
+        journal = self._lake.active / commit.journal
+        if commit.damaged and journal.exists():
+            self._disk.make_dirs(self._lake.quarantine)
+            self._disk.rename(journal, self._lake.quarantine / commit.journal)
+            self._disk.sync_dir(self._lake.quarantine)
+        else:
+            self._disk.remove(journal)
+        self._disk.sync_dir(self._lake.active)
+        self._disk.remove_dir(self._staging(commit))
+        self._disk.remove(self._commit_path(commit))
+        self._disk.sync_dir(self._lake.active)
+
+    def _staging(self, commit: Commit) -> Path:
+        return self._lake.staging / commit.journal.removesuffix(SUFFIX)
+
+    def _commit_path(self, commit: Commit) -> Path:
+        return self._lake.active / (commit.journal.removesuffix(SUFFIX) + COMMIT_SUFFIX)
+
+    def _clear(self, folder: Path) -> None:
+        """Staging without a commit record is rubbish of a crash."""
+        if folder.exists():
+            for path in folder.iterdir():
+                self._disk.remove(path)
+
+
+def _spill(
+    waiting: dict[str, tuple[Table, list[pa.RecordBatch]]], add: Callable[[Table, list[pa.RecordBatch]], None]
+) -> None:
+    for kind, batches in waiting.values():
+        add(kind, batches)
+    waiting.clear()
+
+
+def read_commit(path: Path) -> Commit:
+    """The commit record at `path`."""
+    return msgspec.json.decode(path.read_bytes(), type=Commit)

@@ -1,0 +1,125 @@
+"""The log of published names: what is new in `ready` is read from here, never found by listing.
+
+One append-only log per collector run (`raw/published/<epoch>.log`), one JSON line per file, written by the process
+that published it. A consumer remembers a byte position per log. A line may stand twice after a crash between two
+steps of a publication; consumers already skip by (epoch, seq). The first line carries over the tail of every stream
+from the runs before, so that a restart reads one log and not all of them.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from shared.disk import AppendFile, Disk
+from shared.partitioning import Lake
+from shared.rows import Stream
+
+SUFFIX = ".log"
+
+
+class Tail(msgspec.Struct, frozen=True):
+    """The last row of a stream that is known to be stored."""
+
+    epoch: str
+    seq: int
+    capture_us: int
+    trade_seq: int | None = None
+    trade_id: str | None = None
+
+
+class Published(msgspec.Struct, frozen=True):
+    """One file in `ready`."""
+
+    path: str  # relative to `ready`
+    source: str
+    exchange: str
+    table: str
+    symbol: str
+    epoch: str  # of the rows, which is not the publisher's after a recovery
+    rows: int
+    bytes: int
+    first_seq: int
+    last_seq: int
+    content_hash: str
+    tail: Tail
+
+    @property
+    def stream(self) -> Stream:
+        """Whose rows these are."""
+        return Stream(self.source, self.exchange, self.table, self.symbol)
+
+
+class _Opening(msgspec.Struct, frozen=True):
+    """The first line of a log."""
+
+    tails: list[tuple[Stream, Tail]]
+
+
+class PublishedLog:
+    """The open log of one run. `append` returns when the names survive a power cut."""
+
+    def __init__(self, lake: Lake, epoch: str, *, disk: Disk) -> None:
+        self._tails = newest_tails(lake)
+        self._file: AppendFile = disk.open_new(lake.published / f"{epoch}{SUFFIX}")
+        self._append_line(msgspec.json.encode(_Opening(sorted(self._tails.items()))))
+
+    @property
+    def tails(self) -> dict[Stream, Tail]:
+        """The last stored row of every stream ever published."""
+        return dict(self._tails)
+
+    def append(self, entries: list[Published]) -> None:
+        """Record files that have just got their names."""
+        for entry in entries:
+            _advance(self._tails, entry)
+        if entries:
+            self._append_line(b"\n".join(map(msgspec.json.encode, entries)))
+
+    def close(self) -> None:
+        """Let the log go."""
+        self._file.close()
+
+    def _append_line(self, line: bytes) -> None:
+        self._file.write(line + b"\n")
+        self._file.sync()
+
+
+def log_paths(lake: Lake) -> list[Path]:
+    """Every log, oldest run first."""
+    return sorted(lake.published.glob(f"*{SUFFIX}"))
+
+
+def read_log(path: Path, *, start: int = 0) -> tuple[list[Published], int]:
+    """The entries of a log from byte `start` on, and the position to go on from. A torn last line waits."""
+    with path.open("rb") as file:
+        file.seek(start)
+        data = file.read()
+    end = data.rfind(b"\n") + 1
+    lines = data[:end].splitlines()
+    if start == 0:
+        lines = lines[1:]  # the opening line
+    return [_entry(line) for line in lines], start + end
+
+
+def newest_tails(lake: Lake) -> dict[Stream, Tail]:
+    """The last stored row of every stream, from the newest log that got as far as its first line."""
+    for path in reversed(log_paths(lake)):
+        lines = path.read_bytes().split(b"\n")[:-1]  # a torn last line has no newline yet
+        if not lines:
+            continue
+        opening = msgspec.json.decode(lines[0], type=_Opening)
+        tails = dict(opening.tails)
+        for entry in map(_entry, lines[1:]):
+            _advance(tails, entry)
+        return tails
+    return {}
+
+
+def _advance(tails: dict[Stream, Tail], entry: Published) -> None:
+    known = tails.get(entry.stream)
+    if known is None or (known.epoch, known.seq) < (entry.tail.epoch, entry.tail.seq):
+        tails[entry.stream] = entry.tail
+
+
+def _entry(line: bytes) -> Published:
+    return msgspec.json.decode(line, type=Published)
