@@ -1,0 +1,110 @@
+"""The settings tree and its one loader."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import PrivateAttr, ValidationError
+
+from config.capture import Ccxt, Coinbase, Ingestion
+from config.places import Logging, Storage
+from config.problems import SettingsRefused, problems_of
+from config.reference import dotted, entries
+from config.refinement import Etl, OldKeys
+from config.section import Section
+from config.sources import PREFIX, read_mapping, secrets_in, with_environment
+from shared.partitioning import Lake
+
+DEFAULT_FILE = Path("config/config.yaml")
+SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
+_DURABILITY_OFF = (
+    "DURABILITY IS OFF: ingestion.enable_fsync is false, so a power cut loses what the system had not written by itself"
+)
+
+
+class Settings(OldKeys):
+    """Everything Daedalus can be told."""
+
+    coinbase: Coinbase = Coinbase()
+    ccxt: Ccxt = Ccxt()
+    ingestion: Ingestion = Ingestion()
+    etl: Etl = Etl()
+    storage: Storage = Storage()
+    logging: Logging = Logging()
+    _notices: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the operator should hear about these settings, one line each."""
+        return self._notices
+
+    def lake(self) -> Lake:
+        """Where the tiers live, from `storage.paths`."""
+        return self.storage.paths.lake()
+
+
+def load_config(path: Path | str = DEFAULT_FILE, *, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of one file, with secrets from the environment in place of those in the file.
+
+    Raises: SettingsRefused (a `SettingsInvalid`) with a line for everything that is wrong.
+    """
+    file = Path(path)
+    written = read_mapping(file)
+    data, notices = with_environment(written, os.environ if environment is None else environment, tree=Settings)
+    settings, problems = _validated(data, file)
+    if settings is None:
+        raise SettingsRefused(problems)
+    if problems := list(_not_in_this_version(settings, file)):
+        raise SettingsRefused(problems)
+    if secrets_in(written, tree=Settings) and _is_world_readable(file):
+        notices.append(
+            f"{file} holds a secret and everybody on this machine may read it: `chmod 600 {file}`, "
+            f"or set it in the environment as {PREFIX}..."
+        )
+    settings._notices = (*_legacy_notices(settings), *_durability_notice(settings), *notices)
+    return settings
+
+
+def json_schema() -> dict[str, Any]:
+    """The tree as JSON schema for editors; older keys are `deprecated`, secrets `writeOnly`."""
+    return {"$schema": SCHEMA_ID, **Settings.model_json_schema()}
+
+
+def _validated(data: Any, file: Path) -> tuple[Settings | None, list[str]]:
+    # Returned, not raised: an exception in flight would carry pydantic's error, and with it the values, as its context.
+    try:
+        return Settings.model_validate(data), []
+    except ValidationError as error:
+        return None, problems_of(error, file=file, data=data, tree=Settings)
+
+
+def _not_in_this_version(settings: Settings, file: Path) -> Iterator[str]:
+    for name in ("ingestion_storage", "etl_storage_input", "etl_storage_output"):
+        if getattr(settings.storage, name).type != "local":
+            yield (
+                f"{file}: storage.{name}.type: found s3, expected local: "
+                "S3 comes with synchronisation and is not available in this version"
+            )
+
+
+def _legacy_notices(section: Section, path: tuple[str | int, ...] = ()) -> Iterator[str]:
+    for entry in entries(type(section)):
+        name = entry.path[0]
+        if len(entry.path) > 1:
+            continue
+        if entry.is_legacy and name in section.model_fields_set:
+            what = entry.description.rstrip(".")
+            yield f"{dotted((*path, name))} does nothing any more. {what}"
+        elif isinstance(value := getattr(section, name), Section):
+            yield from _legacy_notices(value, (*path, name))
+
+
+def _durability_notice(settings: Settings) -> Iterator[str]:
+    if not settings.ingestion.enable_fsync:
+        yield _DURABILITY_OFF
+
+
+def _is_world_readable(file: Path) -> bool:
+    return bool(file.stat().st_mode & stat.S_IROTH)

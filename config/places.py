@@ -1,0 +1,124 @@
+"""The sections that say where things live, and how the process speaks."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from config.section import Address, Directory, Folder, Legacy, Secret, Section, refuse
+from shared.partitioning import Lake
+
+_OURS = {"staging", "published", "quarantine"}  # folders beside `active` and `ready` that are not settings
+
+
+class LocalPlace(Section):
+    """Files of this machine, in the folders of `storage.paths`."""
+
+    type: Literal["local"] = "local"
+    """Where the files live."""
+
+
+class S3Place(Section):
+    """A bucket of S3 or of something that speaks like it."""
+
+    type: Literal["s3"]
+    """Where the files live."""
+    bucket: Annotated[str, Field(min_length=3, max_length=63)]
+    """The bucket's name."""
+    prefix: str = ""
+    """What every key begins with."""
+    region: str | None = None
+    """The bucket's region; null: as the environment says."""
+    endpoint_url: Address | None = None
+    """Address of an S3-compatible store; null: AWS."""
+    access_key_id: Secret = None
+    """Null: the machine's own credentials are used."""
+    secret_access_key: Secret = None
+    """Belongs to `access_key_id`."""
+
+
+def _local_unless_said(found: Any) -> Any:
+    return {"type": "local"} if found is None or found == {} else found
+
+
+Place: TypeAlias = Annotated[LocalPlace | S3Place, Field(discriminator="type"), BeforeValidator(_local_unless_said)]
+
+
+class Paths(Section):
+    """Folders of the lake; a relative one is taken from where the command is started."""
+
+    raw_dir: Directory = Path("data/raw")
+    """Journals and bronze."""
+    active_subdir: Folder = "active"
+    """Below raw_dir: journals that are being written."""
+    ready_subdir: Folder = "ready"
+    """Below raw_dir: finished bronze files."""
+    processing_subdir: Legacy = None
+    """Replaced by the checkpoints in `state_dir`: files stay in ready while they are read."""
+    processed_dir: Directory = Path("data/processed")
+    """Silver and gold."""
+    state_dir: Directory = Path("data/state")
+    """Checkpoints and locks."""
+    tier_silver: Folder = "silver"
+    """Below processed_dir: cleaned rows and features."""
+    tier_gold: Folder = "gold"
+    """Below processed_dir: bars."""
+
+    @field_validator("active_subdir", "ready_subdir")
+    @classmethod
+    def _not_ours(cls, found: str) -> str:
+        if found in _OURS:
+            raise refuse(f"another name than {', '.join(sorted(_OURS))}, which the lake uses itself")
+        return found
+
+    @field_validator("ready_subdir", "processed_dir", "state_dir", "tier_gold")
+    @classmethod
+    def _apart(cls, found: str | Path, info: ValidationInfo) -> str | Path:
+        groups = (
+            ("active_subdir", "ready_subdir"),
+            ("raw_dir", "processed_dir", "state_dir"),
+            ("tier_silver", "tier_gold"),
+        )
+        group = next(group for group in groups if info.field_name in group)
+        for other in group:
+            if other != info.field_name and info.data.get(other) == found:
+                raise refuse(f"another folder than `{other}`")
+        return found
+
+    def lake(self) -> Lake:
+        """The lake of these folders; relative ones below the current directory."""
+        here = Path.cwd()
+        return Lake(
+            raw=here / self.raw_dir,
+            processed=here / self.processed_dir,
+            state=here / self.state_dir,
+            active_subdir=self.active_subdir,
+            ready_subdir=self.ready_subdir,
+            tier_silver=self.tier_silver,
+            tier_gold=self.tier_gold,
+        )
+
+
+class Storage(Section):
+    """Where bronze is written, where refining reads and writes, and the folders on this machine."""
+
+    ingestion_storage: Place = LocalPlace()
+    """Where ingestion writes; in this version `type: local` only."""
+    etl_storage_input: Place = LocalPlace()
+    """Where refining reads; in this version `type: local` only."""
+    etl_storage_output: Place = LocalPlace()
+    """Where refining writes; in this version `type: local` only."""
+    paths: Paths = Paths()
+
+
+def _lower(found: Any) -> Any:
+    return found.lower() if isinstance(found, str) else found
+
+
+class Logging(Section):
+    """What the process says on standard error."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
+    """The least important messages that are shown."""
+    format: Literal["text", "json"] = "text"
+    """text for a person, json for a machine."""

@@ -1,0 +1,125 @@
+"""The section that says how bronze becomes silver and gold."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field, Strict
+
+from config.section import (
+    Exact,
+    ExactCount,
+    Interval,
+    Legacy,
+    ListOf,
+    Options,
+    Section,
+    StoredExchange,
+    StoredSymbol,
+    refuse,
+)
+
+Column: TypeAlias = Literal["exchange", "symbol", "year", "month", "day", "hour", "date"]
+_DEPTHS = tuple(("exchange", "symbol", "year", "month", "day", "hour")[:depth] for depth in (4, 5, 6))
+
+
+def _path_order(found: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns in the order of the path, with `date` spelt out."""
+    wanted = {unit for name in found for unit in (("year", "month", "day") if name == "date" else (name,))}
+    for depth in _DEPTHS:
+        if wanted == set(depth):
+            return depth
+    raise refuse("exchange and symbol, then date (or year, month, day; without day, or with hour)")
+
+
+class OldKeys(Section):
+    """Keys of older files that are read and reported, and do nothing."""
+
+    features: Legacy = None
+    """Replaced by `etl.channels.<name>.processor_options`."""
+    delete_after_processing: Legacy = None
+    """Replaced by retention as a step of its own: every rebuild reads bronze, so processing deletes nothing."""
+
+
+class Channel(OldKeys):
+    """One kind of data on its way from bronze to silver."""
+
+    enabled: bool = True
+    """false: leave this kind in bronze."""
+    partition_cols: Annotated[tuple[Column, ...], Strict(False), AfterValidator(_path_order)] = (
+        "exchange",
+        "symbol",
+        "year",
+        "month",
+        "day",
+    )
+    """Folders of the silver table; `date` means year, month, day."""
+    processor_options: Options = Field(default={})
+    """Handed to the channel's transform; no secrets."""
+
+
+class Channels(Section):
+    """The kinds of data that are refined."""
+
+    trades: Channel = Channel()
+    ticker: Channel = Channel()
+    orderbook: Channel = Channel()
+
+
+class _BarSet(Section):
+    symbols: ListOf[StoredSymbol] | None = None
+    """Symbols to make these bars for; null: all."""
+    exchanges: ListOf[StoredExchange] | None = None
+    """Exchanges to make these bars for; null: all."""
+
+
+class TimeBarSet(_BarSet):
+    """Bars that close by the clock of the exchange."""
+
+    type: Literal["time"]
+    """What closes a bar."""
+    interval: Interval
+    """time: length of a bar, as 30s, 1m, 4h or 1d."""
+
+
+class TickBarSet(_BarSet):
+    """Bars that close after a number of trades."""
+
+    type: Literal["tick"]
+    """What closes a bar."""
+    threshold: ExactCount
+    """tick: trades in a bar."""
+
+
+class ValueBarSet(_BarSet):
+    """Bars that close at an amount traded."""
+
+    type: Literal["volume", "dollar"]
+    """What closes a bar."""
+    threshold: Exact
+    """volume and dollar: base or quote amount that closes a bar, kept digit for digit."""
+
+
+BarSet: TypeAlias = Annotated[TimeBarSet | TickBarSet | ValueBarSet, Field(discriminator="type")]
+
+
+def _each_kind_once(found: tuple[BarSet, ...]) -> tuple[BarSet, ...]:
+    seen = set()
+    for bars in found:
+        measure = bars.interval if isinstance(bars, TimeBarSet) else bars.threshold
+        if (bars.type, measure) in seen:
+            raise refuse(f"each bar set once, but {bars.type} {measure} is listed twice: join their symbols")
+        seen.add((bars.type, measure))
+    return found
+
+
+class Etl(OldKeys):
+    """From bronze to silver and gold."""
+
+    lateness_s: Annotated[float, Field(ge=0, le=86_400)] = 10.0
+    """How far behind the newest trade a row may arrive and still be taken in order."""
+    poll_interval_s: Annotated[float, Field(ge=0.01, le=3600)] = 1.0
+    """Pause between two looks for new segments."""
+    checkpoint_keep_days: Annotated[int, Field(ge=1, le=3650)] = 7
+    """Days whose checkpoints are kept, so that a rebuild starts near the damage."""
+    channels: Channels = Channels()
+    bars: Annotated[tuple[BarSet, ...], Strict(False), AfterValidator(_each_kind_once)] = ()
+    """The bar sets to make."""

@@ -1,0 +1,62 @@
+"""`daedalus config`: what the settings say, and their schema for editors."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config.config import DEFAULT_FILE, Settings, json_schema, load_config
+from config.refinement import TimeBarSet
+
+app = typer.Typer(
+    name="config", help="Check the settings; print their JSON schema.", no_args_is_help=True, add_completion=False
+)
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", show_default=True)]
+
+
+@app.command()
+def check(config: ConfigFile = DEFAULT_FILE) -> None:
+    """Say what the settings turn on, or everything that is wrong with them (exit code 2)."""
+    settings = load_config(config)
+    for line in (f"{config}: good", *_capture(settings), *_refinement(settings), *_folders(settings)):
+        typer.echo(line)
+    for notice in settings.notices:
+        typer.echo(f"notice: {notice}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the settings, for editors."""
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def _capture(settings: Settings) -> Iterator[str]:
+    sources = {"coinbase": settings.coinbase.subscriptions}
+    sources |= {f"ccxt {name}": exchange.subscriptions for name, exchange in settings.ccxt.exchanges.items()}
+    captured = {name: channels for name, channels in sources.items() if channels}
+    if not captured:
+        yield "capture: nothing; name symbols under coinbase or ccxt.exchanges"
+    for name, channels in captured.items():
+        yield f"capture {name}:"
+        for channel, symbols in channels.items():
+            yield f"  {channel}: {', '.join(symbols)}"
+
+
+def _refinement(settings: Settings) -> Iterator[str]:
+    channels = settings.etl.channels
+    on = [name for name in type(channels).model_fields if getattr(channels, name).enabled]
+    yield f"refine: {', '.join(on) or 'nothing'}"
+    for bars in settings.etl.bars:
+        measure = bars.interval if isinstance(bars, TimeBarSet) else bars.threshold
+        yield f"bars: {bars.type} {measure} of {', '.join(bars.symbols or ('every symbol',))}"
+
+
+def _folders(settings: Settings) -> Iterator[str]:
+    lake = settings.lake()
+    yield f"journals: {lake.active}"
+    yield f"bronze: {lake.ready}"
+    yield f"silver and bars: {lake.processed}"
+    yield f"state: {lake.state}"

@@ -1,0 +1,260 @@
+"""Every mistake in a settings file is answered by a line: file, full path, what was found, what was expected."""
+
+from pathlib import Path
+
+import pytest
+
+from config.config import load_config
+from shared.errors import SettingsInvalid
+
+
+def refused(tmp_path: Path, text: str | bytes, **environment: str) -> list[str]:
+    file = tmp_path / "c.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SettingsInvalid) as caught:
+        load_config(file, environment=environment)
+    lines = caught.value.line().splitlines()
+    assert all(str(file) in line for line in lines[: len(caught.value.problems)] if not environment)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+    return [line.replace(f"{file}: ", "") for line in lines]
+
+
+HINT = "Fix the key, then try `daedalus config check`"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("ingestion: {queue_maxsiz: 5}", "ingestion.queue_maxsiz: unknown key, did you mean `queue_maxsize`?"),
+        ("ingestin: {}", "ingestin: unknown key, did you mean `ingestion`?"),
+        ("queue_max_mb: 64", "queue_max_mb: unknown key, did you mean `ingestion.queue_max_mb`?"),
+        ("ingestion: {lateness_s: 3}", "ingestion.lateness_s: unknown key, did you mean `etl.lateness_s`?"),
+        ("logging: {zzz: 1}", "logging.zzz: unknown key, expected one of level, format"),
+        (
+            "ccxt: {exchanges: {kraken: {channels: {watchTrade: []}}}}",
+            "ccxt.exchanges.kraken.channels.watchTrade: unknown key, did you mean `watchTrades`?",
+        ),
+        (
+            "etl: {bars: [{type: tick, threshold: 5, tresholds: 3}]}",
+            "etl.bars[0].tresholds: unknown key, did you mean `threshold`?",
+        ),
+        (
+            'ingestion: {queue_maxsize: "10"}',
+            "ingestion.queue_maxsize: found the text '10', expected whole number, 1 to 100000000",
+        ),
+        ("ingestion: {batch_size: 1.5}", "ingestion.batch_size: found 1.5, expected whole number, 1 to 1000000"),
+        ("ingestion: {batch_size: 0}", "ingestion.batch_size: found 0, expected whole number, 1 to 1000000"),
+        ("ingestion: {batch_size: true}", "ingestion.batch_size: found true, expected whole number, 1 to 1000000"),
+        ("ingestion: {batch_size: }", "ingestion.batch_size: found nothing, expected whole number, 1 to 1000000"),
+        ("ingestion: {queue_max_mb: .inf}", "ingestion.queue_max_mb: found .inf, expected number, 0.1 to 65536"),
+        ("ingestion: {enable_fsync: 1}", "ingestion.enable_fsync: found 1, expected true or false"),
+        (
+            "ingestion: {enable_fsync: 'no'}",
+            "ingestion.enable_fsync: found the text 'no', expected true or false",
+        ),
+        (
+            "ingestion: {raw_format: csv}",
+            "ingestion.raw_format: found the text 'csv', expected one of parquet, ndjson",
+        ),
+        (
+            "ingestion: {parquet_compression: gzip, parquet_compression_level: 12}",
+            "ingestion.parquet_compression_level: found 12, expected a level from 1 to 9 for gzip",
+        ),
+        (
+            "ingestion: {reconnect_delay: 90}",
+            "ingestion.reconnect_delay_max: found 60.0, expected at least `reconnect_delay`",
+        ),
+        (
+            "ingestion: {reconnect_delay: 9, reconnect_delay_max: 3}",
+            "ingestion.reconnect_delay_max: found 3, expected at least `reconnect_delay`",
+        ),
+        ("ingestion: {batch_size:5}", "ingestion.batch_size: no space after the colon"),
+        ("ingestion: [1]", "ingestion: found a list, expected a mapping of keys"),
+        ("ingestion: sometext", "ingestion: found text, expected a mapping of keys"),
+        ("1: {}", "1: found a whole number as a key, expected text (quote it)"),
+        ("ccxt: {exchanges: {1: {}}}", "ccxt.exchanges.1: found a whole number as a key, expected text (quote it)"),
+        (
+            "ccxt: {exchanges: {Kraken: {}}}",
+            "ccxt.exchanges: found a mapping, expected exchange ids as ccxt writes them, as kraken or binanceus, "
+            "not 'Kraken'",
+        ),
+        (
+            "coinbase: {symbols: [BTC-USD, BTC/USD]}",
+            "coinbase.symbols[1]: found the text 'BTC/USD', expected a Coinbase product such as BTC-USD",
+        ),
+        ("coinbase: {symbols: BTC-USD}", "coinbase.symbols: found the text 'BTC-USD', expected list of text"),
+        ("coinbase: {symbols: [5]}", "coinbase.symbols[0]: found 5, expected text"),
+        (
+            "coinbase: {symbols: [A-B, A-B]}",
+            "coinbase.symbols: found a list, expected each once, but 'A-B' is listed twice",
+        ),
+        (
+            "ccxt: {exchanges: {kraken: {channels: {watchTrades: [BTC-USD]}}}}",
+            "ccxt.exchanges.kraken.channels.watchTrades[0]: found the text 'BTC-USD', "
+            "expected a ccxt symbol such as BTC/USD or BTC/USDT:USDT",
+        ),
+        (
+            "etl: {bars: [{type: time, interval: 1m}, {type: volume, threshold: 1}, {type: tick, threshold: many}]}",
+            "etl.bars[2].threshold: found the text 'many', expected a number above 0 of at most 38 digits, "
+            "as 0.25 or as text '0.25'",
+        ),
+        (
+            "etl: {bars: [{type: tick, threshold: 1.5}]}",
+            "etl.bars[0].threshold: found 1.5, expected a whole number of trades",
+        ),
+        (
+            "etl: {bars: [{type: tick, interval: 1m, threshold: 5}]}",
+            "etl.bars[0].interval: unknown key for `type: tick`",
+        ),
+        ("etl: {bars: [{type: time}]}", "etl.bars[0].interval: found nothing, expected text"),
+        (
+            "etl: {bars: [{type: time, interval: 60}]}",
+            "etl.bars[0].interval: found 60, expected text",
+        ),
+        (
+            "etl: {bars: [{type: time, interval: 1 minute}]}",
+            "etl.bars[0].interval: found the text '1 minute', expected a duration such as 30s, 1m, 4h or 1d",
+        ),
+        ("etl: {bars: [{}]}", "etl.bars[0].type: found nothing, expected one of time, tick, volume, dollar"),
+        (
+            "etl: {bars: [{type: renko}]}",
+            "etl.bars[0].type: found the text 'renko', expected one of time, tick, volume, dollar",
+        ),
+        (
+            "etl: {bars: [{type: tick, threshold: 5}, {type: tick, threshold: 5.0}]}",
+            "etl.bars: found a list, expected each bar set once, but tick 5.0 is listed twice: join their symbols",
+        ),
+        (
+            "etl: {channels: {trades: {partition_cols: [symbol, week]}}}",
+            "etl.channels.trades.partition_cols[1]: found the text 'week', "
+            "expected one of exchange, symbol, year, month, day, hour, date",
+        ),
+        (
+            "etl: {channels: {trades: {partition_cols: [symbol, date]}}}",
+            "etl.channels.trades.partition_cols: found a list, expected exchange and symbol, "
+            "then date (or year, month, day; without day, or with hour)",
+        ),
+        (
+            "storage: {paths: {ready_subdir: staging}}",
+            "storage.paths.ready_subdir: found the text 'staging', "
+            "expected another name than published, quarantine, staging, which the lake uses itself",
+        ),
+        (
+            "storage: {paths: {ready_subdir: active}}",
+            "storage.paths.ready_subdir: found the text 'active', expected another folder than `active_subdir`",
+        ),
+        (
+            "storage: {paths: {tier_gold: ../x}}",
+            "storage.paths.tier_gold: found the text '../x', "
+            "expected the name of one folder: letters, digits, '.', '_' and '-'",
+        ),
+        ("storage: {paths: {raw_dir: 3}}", "storage.paths.raw_dir: found 3, expected path of a folder"),
+        (
+            "storage: {etl_storage_output: {type: s3, bucket: lake}}",
+            "storage.etl_storage_output.type: found s3, expected local: "
+            "S3 comes with synchronisation and is not available in this version",
+        ),
+        (
+            "storage: {etl_storage_output: {type: ftp}}",
+            "storage.etl_storage_output.type: found the text 'ftp', expected one of local, s3",
+        ),
+        (
+            "storage: {etl_storage_output: {bucket: lake}}",
+            "storage.etl_storage_output.type: found nothing, expected one of local, s3",
+        ),
+        ("coinbase: {ws_url: somewhere}", None),
+        (
+            "ccxt: {exchanges: {kraken: {urls: {ws: 5}}}}",
+            "ccxt.exchanges.kraken.urls.ws: found a whole number (not shown), expected text",
+        ),
+    ],
+)
+def test_one_mistake_is_one_line(tmp_path, text, line):
+    lines = refused(tmp_path, text)
+    assert len(lines) == 1
+    if line:
+        assert lines == [f"{line}. {HINT}"]
+
+
+def test_several_mistakes_are_several_lines(tmp_path):
+    lines = refused(tmp_path, "ingestion: {batch_size: x, zz: 1}\netl: {lateness_s: -1}\nlogging: {level: loud}")
+    assert [line.split(":")[0] for line in lines] == [
+        "ingestion.batch_size",
+        "ingestion.zz",
+        "etl.lateness_s",
+        "logging.level",
+        HINT,
+    ]
+
+
+def test_a_key_written_twice_is_refused(tmp_path):
+    (line,) = refused(tmp_path, "etl:\n  lateness_s: 1\n  lateness_s: 2\n")
+    assert "line 3, column 3: not valid YAML: a key stands twice in one section" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "is empty. Try `cp "),
+        ("# nothing\n", "is empty. Try `cp "),
+        ("- a\n- b\n", "found a list at the top level, expected keys"),
+        ("just text", "found one value at the top level"),
+        (
+            "etl:\n\tlateness_s: 1\n",
+            "line 2, column 1: not valid YAML: found character '\\t' that cannot start any token",
+        ),
+        ("etl: {lateness_s: 1\n", "line 2, column 1: not valid YAML"),
+        ("a: *unknown\n", "line 1, column 4: not valid YAML"),
+        ("a: !!python/object:os.system {}\n", "line 1, column 4: not valid YAML"),
+        ("? [a]\n: 1\n", "line 1, column 3: not valid YAML"),
+        ("a: 2026-99-99\n", "holds a value that YAML cannot read"),
+        (b"a: \x00\n", "holds characters that YAML does not allow"),
+        (b"a: 1\nb: \xff\n", "line 2: is not UTF-8 text. Save the file as UTF-8"),
+        (b"#" * 1_048_577, "is larger than 1 MB"),
+    ],
+)
+def test_an_unreadable_file_is_one_line(tmp_path, text, part):
+    (line,) = refused(tmp_path, text)
+    assert part in line
+
+
+def test_deep_nesting_is_one_line(tmp_path):
+    (line,) = refused(tmp_path, "[" * 50_000)
+    assert "YAML" in line
+
+
+def test_a_missing_file_says_what_to_copy(tmp_path):
+    with pytest.raises(SettingsInvalid, match="there is no such file") as caught:
+        load_config(tmp_path / "none.yaml")
+    assert "config.examples.yaml" in caught.value.line()
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(SettingsInvalid, match="is a folder"):
+        load_config(tmp_path)
+
+
+def test_a_file_below_a_file_is_refused(tmp_path):
+    (tmp_path / "f").write_text("")
+    with pytest.raises(SettingsInvalid, match="cannot be read"):
+        load_config(tmp_path / "f" / "c.yaml")
+
+
+def test_a_file_without_permission_is_refused(tmp_path, monkeypatch):
+    file = tmp_path / "c.yaml"
+    file.write_text("etl: {}")
+
+    def denied(*_args):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(Path, "open", denied)  # the tests may run as root, whom no mode stops
+    with pytest.raises(SettingsInvalid, match="may not be read") as caught:
+        load_config(file)
+    assert "chmod u+r" in caught.value.line()
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_bytes(b"\xef\xbb\xbfetl: {lateness_s: 4}")
+    assert load_config(file, environment={}).etl.lateness_s == 4
