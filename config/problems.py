@@ -47,7 +47,7 @@ def problems_of(error: ValidationError, *, file: Path, data: Any, tree: type[Bas
     return lines
 
 
-def suggestion(name: str, path: Location, known: Mapping[tuple[str, ...], Entry]) -> str:
+def suggestion(name: str, *, path: Location, known: Mapping[tuple[str, ...], Entry]) -> str:
     """A guess at what an unknown `name` under `path` was meant to be, as a clause; empty when there is none."""
     parent = _pattern(path, known)
     siblings = [key[-1] for key in known if key[:-1] == parent]
@@ -70,7 +70,7 @@ def _problem(
                 return f"{dotted(_before_colon(location))}: no space after the colon"
             if entry:  # known, but to another variant of this section
                 return f"{key}: unknown key for `type: {details['loc'][-2]}`"
-            return f"{key}: unknown key{suggestion(str(location[-1]), location[:-1], known)}"
+            return f"{key}: unknown key{suggestion(str(location[-1]), path=location[:-1], known=known)}"
         case "invalid_key":
             return f"{key}: found {_kind_of(details['loc'][-1])} as a key, expected text (quote it)"
         case "missing" | "union_tag_not_found":

@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 ANY_NAME = "<id>"
 ANY_INDEX = "[]"
+_KEY_CHARS = 60
 _WORDS: dict[Any, str] = {
     bool: "true or false",
     int: "whole number",
@@ -70,7 +71,7 @@ class Entry:
         infos = (self.info, *self.others)
         if all(get_origin(info.annotation) is Literal for info in infos):
             return f"one of {', '.join(word for info in infos for word in get_args(info.annotation))}"
-        return kind(self.info.annotation, self.info.metadata)
+        return kind(self.info.annotation, metadata=self.info.metadata)
 
     @property
     def description(self) -> str:
@@ -90,7 +91,7 @@ def dotted(path: tuple[str | int, ...]) -> str:
     >>> dotted(("etl", "bars", 2, "threshold"))
     'etl.bars[2].threshold'
     """
-    parts = [f"[{part}]" if isinstance(part, int) else str(part) for part in path]
+    parts = [f"[{part}]" if isinstance(part, int) else _printable(part) for part in path]
     return "".join(part if part.startswith("[") or not index else f".{part}" for index, part in enumerate(parts))
 
 
@@ -116,7 +117,7 @@ def entries(model: type[BaseModel]) -> Iterator[Entry]:
     yield from found.values()
 
 
-def kind(annotation: Any, metadata: list[Any] | tuple[Any, ...] = ()) -> str:
+def kind(annotation: Any, *, metadata: list[Any] | tuple[Any, ...] = ()) -> str:
     """What a value of this type must be, in words.
 
     >>> kind(Annotated[int, Ge(1), Le(5)])
@@ -160,6 +161,10 @@ def _bare(annotation: Any, metadata: tuple[Any, ...] = ()) -> tuple[Any, tuple[A
         inner, *more = get_args(annotation)
         return inner, (*metadata, *more)
     return annotation, metadata
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() and len(name) <= _KEY_CHARS else repr(name[:_KEY_CHARS])
 
 
 def _is_union(annotation: Any) -> bool:

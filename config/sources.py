@@ -54,7 +54,7 @@ def with_environment(
             continue
         entry = _entry(steps, known)
         if entry is None or not entry.is_secret:
-            clue = "" if entry else suggestion(steps[-1], steps[:-1], known)
+            clue = "" if entry else suggestion(steps[-1], path=steps[:-1], known=known)
             problems.append(f"environment {name}: no secret of that name{clue or _where(entry)}")
         elif not _has_place(steps[:-1], entry, data):
             notices.append(f"environment {name} is ignored: the settings file has no section for it")
@@ -165,13 +165,17 @@ def _where(entry: Entry | None) -> str:
 def _has_place(steps: tuple[str, ...], entry: Entry, data: Any) -> bool:
     """Whether the file has the named exchange, or the kind of storage, that the secret belongs to."""
     for part, step in zip(entry.path, steps, strict=False):
-        data = data.get(step) if isinstance(data, Mapping) else None
-        if part == ANY_NAME and data is None:
+        if part == ANY_NAME and not (isinstance(data, Mapping) and step in data):
             return False
+        data = data.get(step) if isinstance(data, Mapping) else None
     return entry.path[0] != "storage" or (isinstance(data, Mapping) and data.get("type") == "s3")
 
 
-def _replaced(data: Any, steps: tuple[str, ...], value: str) -> dict[Any, Any]:
-    first, *rest = steps
-    section = data if isinstance(data, Mapping) else {}
-    return {**section, first: _replaced(section.get(first), tuple(rest), value) if rest else value}
+def _replaced(data: Any, steps: tuple[str, ...], value: str) -> Any:
+    """`data` with `value` at `steps`; what is no section stays, so that it is reported as the mistake it is."""
+    if not steps:
+        return value
+    if data is not None and not isinstance(data, Mapping):
+        return data
+    section = data or {}
+    return {**section, steps[0]: _replaced(section.get(steps[0]), steps[1:], value)}

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from config.config import load_config
+from config.config import Settings, load_config
+from config.problems import SettingsRefused, problems_of
+from config.reference import entries
 from shared.errors import SettingsInvalid
 
 
@@ -258,3 +261,43 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_bytes(b"\xef\xbb\xbfetl: {lateness_s: 4}")
     assert load_config(file, environment={}).etl.lateness_s == 4
+
+
+ODD = [
+    None,
+    True,
+    0,
+    -1,
+    10**400,
+    1.5,
+    float("nan"),
+    "",
+    "x",
+    "a:b",
+    "\x1b[31m",
+    [],
+    [None],
+    [[]],
+    {},
+    {"type": []},
+    {1: 2},
+]
+
+
+@pytest.mark.parametrize("key", [entry.path for entry in entries(Settings)], ids=".".join)
+def test_no_odd_value_anywhere_is_more_than_refused(key):
+    """Whatever stands at a key, and whatever unknown key stands beside it: accepted, or one clear line each."""
+    for odd in ODD:
+        for path, value in ((key, odd), ((*key[:-1], "unknwn"), odd), ((*key, "be\x1blow"), odd)):
+            data = value
+            for step in reversed(path):
+                data = [data] if step == "[]" else {step.replace("<id>", "kraken"): data}
+            try:
+                Settings.model_validate(data)
+            except ValidationError as error:
+                lines = problems_of(error, file=Path("c.yaml"), data=data, tree=Settings)
+                text = SettingsRefused(lines).line()
+                assert lines
+                assert all(line.startswith("c.yaml: ") for line in lines)
+                assert "Input should" not in text
+                assert "\x1b" not in text

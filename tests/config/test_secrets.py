@@ -83,6 +83,20 @@ def test_the_environment_wins_over_the_file(tmp_path, entry):
     assert value_at(empty, entry.path).get_secret_value() == "from the file"
 
 
+@pytest.mark.parametrize("name", ["COINBASE__API_KEY", "CCXT__EXCHANGES__KRAKEN__SECRET"])
+def test_the_environment_hides_no_mistake_of_the_file(tmp_path, name):
+    file = write(tmp_path, "coinbase: [1]\nccxt: {exchanges: {kraken: [1]}}")
+    with pytest.raises(SettingsInvalid) as caught:
+        load_config(file, environment={PREFIX + name: HIDDEN})
+    assert len(caught.value.problems) == 2
+
+
+def test_an_exchange_without_keys_is_a_place_for_a_secret(tmp_path):
+    file = write(tmp_path, "ccxt:\n  exchanges:\n    kraken:\n")
+    settings = load_config(file, environment={"DAEDALUS_CCXT__EXCHANGES__KRAKEN__SECRET": HIDDEN})
+    assert settings.ccxt.exchanges["kraken"].secret.get_secret_value() == HIDDEN
+
+
 def test_a_secret_needs_no_section_in_the_file(tmp_path):
     file = write(tmp_path, "etl:\ncoinbase:\n")
     settings = load_config(file, environment={"DAEDALUS_COINBASE__API_SECRET": HIDDEN})
