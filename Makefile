@@ -29,6 +29,7 @@ check: setup ## format, lint, types, import rules, generated docs
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.generate_docs --check
 
 format: setup ## rewrite the code in the house style
 	$(BIN)/ruff format .

@@ -104,7 +104,7 @@ class Gap(Row, frozen=True, gc=False):
     channel: str  # the table that has the hole
     cause: str  # restart | disconnect | silence | sequence_break | id_jump | overflow | clock_step
     status: str  # open | filled | exchange_hole | unrecoverable
-    prev_seq: int | None = None  # last row before the hole, and the epoch-local count after it
+    prev_seq: int | None = None  # our `seq` of the rows around the hole, where the hole is in our own count
     next_seq: int | None = None
     prev_id: str | None = None
     next_id: str | None = None
@@ -117,9 +117,10 @@ class Gap(Row, frozen=True, gc=False):
 class Reject(Row, frozen=True, gc=False):
     """Something an exchange sent that is not a valid row, kept as it came."""
 
-    channel: str
+    channel: str  # the table it was meant for
     reason: str
     payload: str
+    row_id: str | None = None  # the exchange's id, where one could be read
 
 
 ROW_TYPES: dict[str, type[Row]] = {

@@ -1,0 +1,1 @@
+"""Sockets: a thin shell over `ingestion.exchanges`, one module per way of connecting."""

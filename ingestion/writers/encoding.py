@@ -1,9 +1,11 @@
 """Rows to Arrow and back to bytes: what one journal frame holds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from ingestion.capture import Capture
@@ -16,15 +18,23 @@ _Key = tuple[str, str, str, str]  # table, source, exchange, origin
 
 
 class _Columns:
-    """The rows of one frame in the making, column by column for what was stamped on them."""
+    """The rows of one frame in the making, and what was stamped on them, once per capture."""
 
-    __slots__ = ("captured_us", "mono_ns", "rows", "seqs")
+    __slots__ = ("captured_us", "counts", "mono_ns", "rows", "seqs")
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.seqs: list[int] = []
+        self.counts: list[int] = []  # rows of each capture
         self.captured_us: list[int] = []
         self.mono_ns: list[int] = []
+
+    def add(self, capture: Capture, rows: Sequence[Row], seqs: Sequence[int]) -> None:
+        self.rows.extend(rows)
+        self.seqs.extend(seqs)
+        self.counts.append(len(rows))
+        self.captured_us.append(capture.wall_ns // 1000)
+        self.mono_ns.append(capture.mono_ns)
 
 
 def batches(captures: Iterable[Capture]) -> list[tuple[str, pa.RecordBatch]]:
@@ -34,34 +44,43 @@ def batches(captures: Iterable[Capture]) -> list[tuple[str, pa.RecordBatch]]:
     """
     groups: dict[_Key, _Columns] = {}
     for capture in captures:
-        captured_us = capture.wall_ns // 1000
-        for row, seq in zip(capture.rows, capture.seqs, strict=True):
-            key = (TABLE_OF[type(row)], capture.source, capture.exchange, capture.origin)
+        for kind, rows, seqs in _by_kind(capture):
+            key = (TABLE_OF[kind], capture.source, capture.exchange, capture.origin)
             columns = groups.get(key)
             if columns is None:
                 columns = groups[key] = _Columns()
-            columns.rows.append(row)
-            columns.seqs.append(seq)
-            columns.captured_us.append(captured_us)
-            columns.mono_ns.append(capture.mono_ns)
+            columns.add(capture, rows, seqs)
     ordered = sorted(groups.items(), key=lambda item: item[0][0] != "gaps")
     return [(key[0], _batch(key, columns)) for key, columns in ordered]
+
+
+def _by_kind(capture: Capture) -> Iterator[tuple[type[Row], Sequence[Row], Sequence[int]]]:
+    """The capture's rows by their type; nearly always there is one."""
+    kinds = set(map(type, capture.rows))
+    if len(kinds) == 1:
+        yield kinds.pop(), capture.rows, capture.seqs
+        return
+    for kind in kinds:
+        chosen = [(row, seq) for row, seq in zip(capture.rows, capture.seqs, strict=True) if type(row) is kind]
+        yield kind, [row for row, _ in chosen], [seq for _, seq in chosen]
 
 
 def _batch(key: _Key, columns: _Columns) -> pa.RecordBatch:
     name, source, exchange, origin = key
     schema = table(name).journal_schema
-    count = len(columns.rows)
     constant = {"source": source, "exchange": exchange, "origin": origin}
-    stamped = {"capture_ts": columns.captured_us, "capture_mono_ns": columns.mono_ns, "seq": columns.seqs}
-    own = dict(zip(_own_names(name), zip(*map(msgspec.structs.astuple, columns.rows), strict=True), strict=True))
-    arrays = []
-    for field in schema:
-        if field.name in constant:
-            arrays.append(pa.repeat(pa.scalar(constant[field.name], field.type), count))
-        else:
-            values = stamped.get(field.name) or own[field.name]
-            arrays.append(pa.array(values, field.type))
+    values: dict[str, Any] = {
+        "capture_ts": np.repeat(np.array(columns.captured_us, np.int64), columns.counts),
+        "capture_mono_ns": np.repeat(np.array(columns.mono_ns, np.int64), columns.counts),
+        "seq": columns.seqs,
+    }
+    values |= zip(_own_names(name), zip(*map(msgspec.structs.astuple, columns.rows), strict=True), strict=True)
+    arrays = [
+        pa.repeat(pa.scalar(constant[field.name], field.type), len(columns.rows))
+        if field.name in constant
+        else pa.array(values[field.name], field.type)
+        for field in schema
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 

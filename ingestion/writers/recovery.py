@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from shared.log import get_log
 
 from ingestion.writers.journal import COMMIT_SUFFIX, SUFFIX, JournalId
 from ingestion.writers.seal import Commit, Sealer, read_commit
 from shared.clock import boot_id
 from shared.disk import Disk, translated
 from shared.errors import LakeLocked, LakeUnusable
+from shared.log import get_log
 from shared.partitioning import Lake
 
 log = get_log("recovery")

@@ -1,14 +1,16 @@
 """Rows to write and ways to read a lake back, for the writer's tests."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
-from ingestion.capture import Capture, Sequencer
+from ingestion import continuity
+from ingestion.capture import Capture
 from ingestion.writers.parquet_writer import StreamingParquetWriter, WriterOptions
 from shared.disk import Disk
 from shared.partitioning import Lake, epoch_name
-from shared.rows import Trade
+from shared.rows import Row, Trade
 
 START_NS = 1_780_000_000_000_000_000
 
@@ -34,16 +36,20 @@ class Feed:
     """Numbered captures of one epoch, as a pipeline would hand them to the writer."""
 
     def __init__(self, clock: StepClock) -> None:
-        self.sequencer, self.clock, self.number = Sequencer(), clock, 0
+        self.feed, self.clock, self.number = continuity.Feed("native", "coinbaseadvanced", "e"), clock, 0
+
+    def capture(self, rows: Sequence[Row]) -> Capture:
+        numbered, seqs = self.feed.number(rows, self.clock.wall_ns() // 1000)
+        rows = [row for row in numbered if row in rows]
+        wall_ns, mono_ns = self.clock.wall_ns(), self.clock.mono_ns()
+        return Capture("native", "coinbaseadvanced", wall_ns, mono_ns, rows, seqs[-len(rows) :])
 
     def captures(self, count: int, *, symbol: str = "BTC-USD") -> list[Capture]:
         out = []
         for _ in range(count):
             self.number += 1
             self.clock.now_ns += 1_000_000
-            rows = [trade(self.number, symbol)]
-            out.append(Capture("native", "coinbaseadvanced", self.clock.wall_ns(), self.clock.mono_ns(), rows))
-            self.sequencer.number(out[-1])
+            out.append(self.capture([trade(self.number, symbol)]))
         return out
 
 

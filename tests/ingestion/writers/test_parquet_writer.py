@@ -9,7 +9,6 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.capture import Capture
 from ingestion.writers.parquet_writer import WriterOptions
 from ingestion.writers.segments import SegmentOptions
 from shared.content_hash import content_hash
@@ -56,9 +55,7 @@ def test_polars_duckdb_and_pyarrow_open_every_table_with_hive_columns(lake: Lake
         Gap("BTC-USD", None, "g1", 0, "trades", "restart", "open"),
         Reject("BTC-USD", None, "trades", "price is negative", '{"price":"-1"}'),
     ]
-    capture = Capture("native", "coinbaseadvanced", clock.wall_ns(), 0, rows)
-    Feed(clock).sequencer.number(capture)
-    w.append([capture])
+    w.append([Feed(clock).capture(rows)])
     w.close()
     for table in ("trades", "ticker", "orderbook", "gaps", "rejects"):
         glob = f"{lake.ready}/native/{table}/**/*.parquet"
@@ -267,7 +264,8 @@ def test_a_kill_at_every_step_loses_no_acknowledged_row_and_doubles_none(tmp_pat
         assert left == [], f"left over after a kill at step {steps}"
         if lived:
             break
-    assert lived and steps > 40
+    assert lived
+    assert steps > 40
 
 
 def test_a_file_where_the_lake_should_be_is_one_clear_line(tmp_path: Path) -> None:

@@ -1,0 +1,196 @@
+"""Where capture was interrupted, what that cost: pure rules that turn ids and interruptions into gap rows.
+
+An interruption (restart, disconnect, silence, break in a connection's sequence) is only a suspicion. Where trade ids
+are contiguous the next row proves what was lost, exactly; elsewhere the gap says that nobody knows.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from shared.exchange_facts import facts_of
+from shared.rows import ROW_TYPES, TABLE_OF, Gap, Reject, Row, Stream, Trade
+from storage.published import Tail
+
+OPEN_GAPS_MAX = 1000  # per stream; older ones stay open in the data, they are only no longer watched for late ids
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """Why the rows after this moment may not follow on those before."""
+
+    cause: str
+    at_us: int
+    evidence: str
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a stream stands."""
+
+    count: int = 0  # rows numbered in this epoch
+    seq: int | None = None  # of the last row of an earlier epoch, known at a restart alone
+    trade_seq: int | None = None
+    trade_id: str | None = None
+    capture_us: int | None = None
+    interruption: Interruption | None = None
+    open_gaps: list[Gap] = field(default_factory=list)
+
+
+class Feed:
+    """Every stream of one source and exchange in one run: numbers rows and finds what they prove to be missing."""
+
+    def __init__(self, source: str, exchange: str, epoch: str) -> None:
+        self.source, self.exchange = source, exchange
+        self._epoch = epoch
+        self._gap_count = 0
+        self._contiguous = facts_of(exchange).trade_ids == "contiguous"
+        self._places: dict[tuple[type[Row], str], _Place] = {}
+
+    def resume(self, tails: dict[Stream, Tail], *, started_us: int) -> None:
+        """Take over where an earlier run stood; what comes next on these streams follows a restart."""
+        for stream, tail in tails.items():
+            if (stream.source, stream.exchange) != (self.source, self.exchange) or stream.table in {"gaps", "rejects"}:
+                continue
+            evidence = f"epoch {tail.epoch} ended after seq {tail.seq}"
+            self._places[ROW_TYPES[stream.table], stream.symbol] = _Place(
+                0,
+                tail.seq,
+                tail.trade_seq,
+                tail.trade_id,
+                tail.capture_us,
+                Interruption("restart", started_us, evidence),
+            )
+
+    def interrupt(self, interruption: Interruption, *, symbols: Iterable[str] | None = None) -> None:
+        """Remember that what comes next (of `symbols`, else of all) may not follow on what came before."""
+        wanted = None if symbols is None else set(symbols)
+        for (kind, symbol), place in self._places.items():
+            if kind is Gap or kind is Reject:
+                continue
+            if place.interruption is None and (wanted is None or symbol in wanted):
+                place.interruption = interruption
+
+    def number(self, rows: Sequence[Row], capture_us: int) -> tuple[Sequence[Row], list[int]]:
+        """The rows, with the gaps that they reveal put in front of them, and the `seq` of each.
+
+        `seq` counts a stream's rows in this epoch. Rows are numbered when nothing can drop them any more before the
+        journal, so every hole in the stored numbers is a loss to be explained.
+        """
+        gaps: list[Row] = []
+        seqs: list[int] = []
+        kind: type[Row] | None = None
+        symbol = ""
+        for row in rows:
+            if type(row) is not kind or row.symbol != symbol:
+                kind, symbol = type(row), row.symbol
+                place = self._place(kind, symbol)
+                if place.interruption and kind is not Trade:
+                    gaps.append(self._resumed(row, place, capture_us))
+            if kind is Trade:
+                self._trade(place, row, capture_us, gaps)  # type: ignore[arg-type]
+            elif kind is Reject:
+                self._rejected(row)  # type: ignore[arg-type]
+            place.capture_us = capture_us
+            seqs.append(place.count)
+            place.count += 1
+        if not gaps:
+            return rows, seqs
+        gap_seqs = []
+        for gap in gaps:
+            place = self._place(Gap, gap.symbol)
+            gap_seqs.append(place.count)
+            place.count += 1
+        return [*gaps, *rows], [*gap_seqs, *seqs]
+
+    def _place(self, kind: type[Row], symbol: str) -> _Place:
+        place = self._places.get((kind, symbol))
+        if place is None:
+            place = self._places[kind, symbol] = _Place()
+        return place
+
+    def _rejected(self, reject: Reject) -> None:
+        """A trade that was kept as a reject is not missing."""
+        place = self._places.get((Trade, reject.symbol))
+        if place and reject.row_id and place.trade_seq is not None and reject.row_id == str(place.trade_seq + 1):
+            place.trade_seq, place.trade_id = place.trade_seq + 1, reject.row_id
+
+    def _trade(self, place: _Place, trade: Trade, capture_us: int, gaps: list[Row]) -> None:
+        last, this = place.trade_seq, trade.trade_seq
+        if last is not None and this == last + 1 and self._contiguous and not place.interruption:
+            place.trade_seq, place.trade_id = this, trade.trade_id
+            return
+        if not self._contiguous or this is None or last is None:
+            if place.interruption:
+                gaps.append(self._resumed(trade, place, capture_us))
+        elif this > last + 1:
+            gap = self._resumed(trade, place, capture_us, lost=this - last - 1)
+            gaps.append(gap)
+            place.open_gaps = [*place.open_gaps, gap][-OPEN_GAPS_MAX:]
+        elif place.interruption:
+            gaps.append(self._resumed(trade, place, capture_us, lost=0))
+        elif place.open_gaps and this <= last:
+            gaps.extend(self._late(place, this))
+        if last is None or this is None or this > last:
+            place.trade_seq, place.trade_id = this, trade.trade_id
+
+    def _resumed(self, row: Row, place: _Place, capture_us: int, *, lost: int | None = None) -> Gap:
+        """The gap between where the stream stood and the row that has come now."""
+        interruption = place.interruption or Interruption("id_jump", capture_us, "trade ids are contiguous here")
+        place.interruption = None
+        gap = Gap(
+            symbol=row.symbol,
+            timestamp=None,
+            gap_id=self._new_id(),
+            revision=0,
+            channel=TABLE_OF[type(row)],
+            cause=interruption.cause,
+            status="filled" if lost == 0 else "open",
+            prev_seq=place.seq,
+            prev_id=place.trade_id,
+            next_id=row.trade_id if isinstance(row, Trade) else None,
+            start_ts=place.capture_us,
+            end_ts=capture_us,
+            rows_lost=lost,
+            evidence=interruption.evidence,
+        )
+        place.seq = None
+        return gap
+
+    def _new_id(self) -> str:
+        self._gap_count += 1
+        return f"{self._epoch}:{self.source}:{self.exchange}:{self._gap_count}"
+
+    def _late(self, place: _Place, trade_seq: int) -> list[Gap]:
+        """A missing id has come after all: narrower revisions of its gap."""
+        gap = next((g for g in place.open_gaps if _low(g) < trade_seq < _high(g)), None)
+        if gap is None:
+            return []
+        low, high = _low(gap), _high(gap)
+        index = place.open_gaps.index(gap)
+        del place.open_gaps[index]
+        revised = _between(msgspec.structs.replace(gap, revision=gap.revision + 1), low, trade_seq)
+        out = [revised]
+        if trade_seq + 1 < high:
+            if revised.rows_lost:
+                fresh = msgspec.structs.replace(gap, gap_id=self._new_id(), revision=0)
+                out.append(_between(fresh, trade_seq, high))
+            else:
+                out = [_between(revised, trade_seq, high)]
+        place.open_gaps[index:index] = [g for g in out if g.rows_lost]
+        return out
+
+
+def _low(gap: Gap) -> int:
+    return int(gap.prev_id or 0)
+
+
+def _high(gap: Gap) -> int:
+    return int(gap.next_id or 0)
+
+
+def _between(gap: Gap, low: int, high: int) -> Gap:
+    lost = high - low - 1
+    status = "open" if lost else "filled"
+    return msgspec.structs.replace(gap, prev_id=str(low), next_id=str(high), rows_lost=lost, status=status)

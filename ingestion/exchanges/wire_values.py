@@ -1,0 +1,71 @@
+"""Values as exchanges write them: decimal texts and UTC times, read exactly."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+
+from shared.clock import us_from_utc
+
+WIRE_NUMBER_MAX = 1e15  # no price or size of a market is larger; also stops "inf"
+_EXACT_TEXT_MAX = 15  # texts this short survive the way through float64 whatever they say
+
+
+def positive(text: str) -> float:
+    """A price or size that must be above zero; `ValueError` says what is wrong with any other.
+
+    >>> positive("0.001")
+    0.001
+    >>> positive("NaN")
+    Traceback (most recent call last):
+    ValueError: 'NaN' is not a positive number
+    """
+    value = float(text)
+    if not 0 < value < WIRE_NUMBER_MAX:
+        raise ValueError(f"{text!r} is not a positive number")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """A size that may be zero; `ValueError` for any other."""
+    value = float(text)
+    if not 0 <= value < WIRE_NUMBER_MAX:
+        raise ValueError(f"{text!r} is not zero or a positive number")
+    return value
+
+
+def optional_number(text: str | None) -> float | None:
+    """A number that may be absent or empty; what is no finite number is absent too (it decides nothing)."""
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        return None
+    return value if value is not None and abs(value) < WIRE_NUMBER_MAX else None
+
+
+def inexact_text(text: str, value: float) -> str | None:
+    """The text itself where float64 cannot give it back, None in the usual case that it can.
+
+    >>> inexact_text("65083.67", 65083.67), inexact_text("0.12345678901234567", 0.12345678901234567)
+    (None, '0.12345678901234567')
+    """
+    if len(text) <= _EXACT_TEXT_MAX or Decimal(repr(value)) == Decimal(text):
+        return None
+    return text
+
+
+def utc_us(text: str) -> int:
+    """Microseconds since 1970 of an RFC 3339 time; finer digits are cut off, as the lake stores microseconds.
+
+    >>> utc_us("2026-08-09T21:05:42.514318Z"), utc_us("2026-08-09T21:05:42Z"), utc_us("2026-08-09T21:05:42.5Z")
+    (1786309542514318, 1786309542000000, 1786309542500000)
+    """
+    if len(text) == 27 and text[26] == "Z":
+        return _minute_us(text[:16]) + int(text[17:19]) * 1_000_000 + int(text[20:26])
+    if text[-1:] != "Z":
+        return us_from_utc(datetime.fromisoformat(text).astimezone(UTC))
+    return _minute_us(text[:16]) + int(text[17:19]) * 1_000_000 + int((text[20:-1] + "000000")[:6])
+
+
+@lru_cache(maxsize=64)
+def _minute_us(text: str) -> int:
+    return us_from_utc(datetime.fromisoformat(text).replace(tzinfo=UTC))

@@ -1,0 +1,61 @@
+"""One collector's way in: continuity is checked, gaps are put before their rows, all of it is counted."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ingestion.capture import Capture
+from ingestion.continuity import Feed, Interruption
+from ingestion.intake import Intake
+from shared.clock import Clock
+from shared.rows import Gap, Reject, Row
+
+
+@dataclass
+class FeedStatistics:
+    """What one collector has seen in this run."""
+
+    frames: int = 0
+    rows: int = 0
+    rejects: int = 0
+    gaps: int = 0
+    sessions: int = 0
+    sequence_breaks: int = 0
+    repeated_frames: int = 0
+    last_row_wall_ns: int = 0
+
+
+class Inlet:
+    """Where a collector puts rows and reports interruptions."""
+
+    def __init__(self, feed: Feed, intake: Intake, clock: Clock) -> None:
+        self._feed, self._intake, self.clock = feed, intake, clock
+        self.statistics = FeedStatistics()
+
+    @property
+    def name(self) -> str:
+        """Source and exchange, for people."""
+        return f"{self._feed.source}:{self._feed.exchange}"
+
+    async def put(self, rows: Sequence[Row], *, wall_ns: int, mono_ns: int, frame_bytes: int = 0) -> None:
+        """Take the rows of one message, waiting while the queue is full."""
+        statistics = self.statistics
+        statistics.frames += 1
+        if not rows:
+            return
+        if self._intake.full:
+            await self._intake.room()
+        numbered, seqs = self._feed.number(rows, wall_ns // 1000)
+        statistics.rows += len(seqs)
+        statistics.last_row_wall_ns = wall_ns
+        if numbered is not rows or type(rows[0]) is Reject:
+            self._count(numbered)
+        feed = self._feed
+        self._intake.append(Capture(feed.source, feed.exchange, wall_ns, mono_ns, numbered, seqs, frame_bytes))
+
+    def interrupt(self, cause: str, evidence: str, *, symbols: Iterable[str] | None = None) -> None:
+        """Say that what comes next may not follow on what came before."""
+        self._feed.interrupt(Interruption(cause, self.clock.wall_ns() // 1000, evidence), symbols=symbols)
+
+    def _count(self, rows: Sequence[Row]) -> None:
+        self.statistics.gaps += sum(isinstance(row, Gap) for row in rows)
+        self.statistics.rejects += sum(isinstance(row, Reject) for row in rows)

@@ -1,0 +1,182 @@
+"""`IngestionPipeline`: collectors, queue and writer wired together; starts, stops, counts."""
+
+import asyncio
+import gc
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ingestion.capture import Capture
+from ingestion.collectors.base_collector import BaseCollector
+from ingestion.continuity import Feed
+from ingestion.inlet import Inlet
+from ingestion.intake import Intake
+from ingestion.writers.parquet_writer import StreamingParquetWriter
+from shared.clock import Clock
+from shared.disk import Disk
+from shared.log import get_log
+from shared.partitioning import stored_exchange
+from shared.rows import Stream
+
+log = get_log("pipeline")
+_NICE_SEAL = 10  # sealing yields to capture
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """When rows move on."""
+
+    batch_size: int = 1000  # rows per journal frame
+    flush_interval_s: float = 0.25  # longest a row waits before it is written: what a kill can cost
+    journal_sync_s: float = 1.0  # longest before it is synced: what a power cut can cost
+    queue_bytes_max: int = 64 << 20
+    queue_rows_max: int = 100_000
+    heartbeat_s: float = 5.0
+
+
+class IngestionPipeline:
+    """One process's capture: `run` returns when `stop` was called and everything is sealed."""
+
+    def __init__(
+        self,
+        writer: StreamingParquetWriter,
+        options: PipelineOptions,
+        *,
+        epoch: str,
+        clock: Clock,
+        on_synced: Callable[[dict[Stream, int]], None] | None = None,
+    ) -> None:
+        self._writer, self._options, self._epoch, self._clock = writer, options, epoch, clock
+        self._on_synced = on_synced
+        self._intake = Intake(bytes_max=options.queue_bytes_max, rows_max=options.queue_rows_max)
+        self._feeds: dict[tuple[str, str], Feed] = {}
+        self._inlets: list[Inlet] = []
+        self._stopping = asyncio.Event()
+        self._collecting = True
+        self._write_thread = ThreadPoolExecutor(1, "writer")
+        self._seal_thread = ThreadPoolExecutor(1, "seal", initializer=_lower_priority)
+        self._sealing: asyncio.Future[Any] | None = None
+        self._started_us = clock.wall_ns() // 1000
+
+    def inlet(self, source: str, exchange: str) -> Inlet:
+        """A way in for one collector, which goes on where an earlier run of the same feed stood."""
+        self._inlets.append(Inlet(self._feed(source, stored_exchange(exchange)), self._intake, self._clock))
+        return self._inlets[-1]
+
+    def _feed(self, source: str, exchange: str) -> Feed:
+        if (source, exchange) not in self._feeds:
+            feed = self._feeds[source, exchange] = Feed(source, exchange, self._epoch)
+            feed.resume(self._writer.tails, started_us=self._started_us)
+        return self._feeds[source, exchange]
+
+    def stop(self) -> None:
+        """Ask `run` to end: collectors first, then everything queued is written, synced and sealed."""
+        self._stopping.set()
+
+    async def run(self, collectors: Sequence[BaseCollector], *, heartbeat: Path | None = None) -> None:
+        """Collect until stopped; the first error of any part ends all of them and is raised."""
+        gc.freeze()  # what was imported lives for ever: full collections need not walk it at each burst
+        try:
+            self._store_recovered_gaps()
+            async with asyncio.TaskGroup() as tasks:
+                drain = tasks.create_task(self._drain())
+                running = [tasks.create_task(collector.run()) for collector in collectors]
+                beat = tasks.create_task(self._beat(heartbeat)) if heartbeat else None
+                await self._stopping.wait()
+                for task in running:
+                    task.cancel()
+                await asyncio.gather(*running, return_exceptions=True)
+                self._collecting = False
+                await drain
+                if beat:
+                    beat.cancel()
+            await self._in(self._seal_thread, self._writer.close)
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+        finally:
+            self._write_thread.shutdown()
+            self._seal_thread.shutdown()
+            self._writer.abandon()
+
+    def _store_recovered_gaps(self) -> None:
+        for commit in self._writer.recovered.damaged:
+            for declared in commit.gaps:
+                now_ns, mono_ns = self._clock.wall_ns(), self._clock.mono_ns()
+                rows, seqs = self._feed(declared.source, declared.exchange).number([declared.gap], now_ns // 1000)
+                self._intake.append(Capture(declared.source, declared.exchange, now_ns, mono_ns, rows, seqs))
+
+    async def _drain(self) -> None:
+        """Queue to journal: write by size or time, sync by time, seal when due."""
+        options = self._options
+        wait_s = min(options.flush_interval_s, options.journal_sync_s)
+        synced_s, unsynced = time.monotonic(), False
+        while self._collecting or self._intake.rows:
+            if self._collecting:
+                await self._intake.wait(rows=options.batch_size, timeout_s=wait_s)
+            captures = self._intake.take(rows=options.batch_size)
+            if captures:
+                await self._in(self._write_thread, self._writer.append, captures)
+                unsynced = True
+            now_s = time.monotonic()
+            if unsynced and now_s - synced_s >= options.journal_sync_s:
+                await self._sync()
+                synced_s, unsynced = now_s, False
+            await self._seal_if_due()
+        await self._sync()
+        if self._sealing:
+            await self._sealing
+
+    async def _sync(self) -> None:
+        counts = await self._in(self._write_thread, self._writer.sync)
+        if self._on_synced:
+            self._on_synced(counts)
+        if self._writer.recovered.damaged and counts:
+            await self._in(self._seal_thread, self._writer.forget_damage)
+
+    async def _seal_if_due(self) -> None:
+        if self._sealing and self._sealing.done():
+            self._sealing.result()
+            self._sealing = None
+        if self._sealing is None and self._writer.due():
+            journal = await self._in(self._write_thread, self._writer.rotate)
+            self._sealing = asyncio.get_running_loop().run_in_executor(self._seal_thread, self._writer.seal, journal)
+
+    async def _in(self, thread: ThreadPoolExecutor, call: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(thread, call, *args)
+
+    async def _beat(self, path: Path) -> None:
+        """Keep a small file that says how capture is doing; rates belong there, not in the log."""
+        disk = Disk(durable=False)
+        while True:
+            await asyncio.to_thread(disk.write_whole, path, msgspec.json.encode(self.statistics()))
+            await asyncio.sleep(self._options.heartbeat_s)
+
+    def statistics(self) -> dict[str, Any]:
+        """What has come in and where it stands."""
+        return {
+            "epoch": self._epoch,
+            "pid": os.getpid(),
+            "wall_ns": self._clock.wall_ns(),
+            "queue": {"rows": self._intake.rows, "bytes": self._intake.bytes, "full_count": self._intake.full_count},
+            "journal_bytes": self._writer.journal_bytes,
+            "rows_total": self._intake.rows_total,
+            "feeds": {inlet.name: asdict(inlet.statistics) for inlet in self._inlets},
+        }
+
+
+def _lower_priority() -> None:
+    os.setpriority(os.PRIO_PROCESS, 0, min(19, os.getpriority(os.PRIO_PROCESS, 0) + _NICE_SEAL))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that began it; the others are its consequences."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,55 @@
+"""What is known about each exchange's trade feed that both capture and silver must agree on.
+
+`side` words differ in whose side they name. The convention is data: bronze keeps the word, silver decides from here,
+so that a mistake is mended by a rebuild and not by another capture.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ExchangeFacts:
+    """One exchange's conventions on public trades."""
+
+    side_names: Literal["taker", "maker", "unknown"]
+    trade_ids: Literal["contiguous", "unordered"]  # contiguous: per symbol, by one; a jump is a loss
+    source: str
+
+
+# Exchanges that are not listed: ccxt's unified `side` is the taker's, and ids prove nothing.
+UNLISTED = ExchangeFacts("taker", "unordered", "ccxt's unified trade structure")
+EXCHANGE_FACTS: dict[str, ExchangeFacts] = {
+    "coinbaseadvanced": ExchangeFacts(
+        "maker",
+        "contiguous",
+        "Advanced Trade docs of market_trades; measured on recorded frames of 2026-08-09: `side` agrees with the "
+        "direction of the price change in 12.8 % of 148 trades, and 279 ids of two products have no hole",
+    ),
+    "kraken": ExchangeFacts("taker", "contiguous", "WebSocket v2 docs: trade_id is a sequence number per book"),
+    "binance": ExchangeFacts("taker", "contiguous", "spot docs; `m` (buyer is maker) as ccxt maps it; ids measured"),
+    "binanceus": ExchangeFacts("taker", "contiguous", "same protocol as binance"),
+}
+
+_WORDS = {"buy": ("buy", "BUY", "Buy", "b"), "sell": ("sell", "SELL", "Sell", "s")}
+_OTHER = {"buy": "sell", "sell": "buy"}
+
+
+def facts_of(exchange: str) -> ExchangeFacts:
+    """The facts of an exchange by its name in the lake."""
+    return EXCHANGE_FACTS.get(exchange, UNLISTED)
+
+
+def taker_sides(exchange: str) -> dict[str, str]:
+    """The taker's side behind each of an exchange's own words; a word that is not there says neither.
+
+    >>> taker_sides("coinbaseadvanced")["SELL"], taker_sides("kraken")["sell"], taker_sides("kraken").get("ANY")
+    ('buy', 'sell', None)
+    """
+    convention = facts_of(exchange).side_names
+    if convention == "unknown":
+        return {}
+    named = {word: side for side, words in _WORDS.items() for word in words}
+    if convention == "taker":
+        return named
+    return {word: _OTHER[side] for word, side in named.items()}
