@@ -1,0 +1,1 @@
+"""The transform contract and what runs it."""

@@ -1,0 +1,1 @@
+"""One transform per channel: compose `etl.features` and `etl.bars` into tables of the lake."""

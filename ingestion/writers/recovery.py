@@ -4,15 +4,15 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from ingestion.writers.journal import COMMIT_SUFFIX, SUFFIX, JournalId
 from ingestion.writers.seal import Commit, Sealer, read_commit
-from shared.clock import boot_id
 from shared.disk import Disk, translated
-from shared.errors import LakeLocked, LakeUnusable
+from shared.errors import LakeUnusable
 from shared.log import get_log
 from shared.partitioning import Lake
+from storage.locks import hold
 
 log = get_log("recovery")
 
@@ -54,19 +54,8 @@ def prepare(lake: Lake, *, disk: Disk) -> None:
 
 
 def lock(lake: Lake) -> FileLock:
-    """The exclusive lock of the lake's one collector; the system frees it when the process dies, however it dies."""
-    path = lake.raw / "collector.lock"
-    owner = path.with_suffix(".owner")
-    held = FileLock(path, timeout=0)
-    try:
-        held.acquire()
-    except Timeout as error:
-        who = owner.read_text().strip() if owner.exists() else "another process"
-        raise LakeLocked(
-            lake.raw, f"in use by {who}", hint="One collector per folder: stop it, or set storage.paths.raw_dir"
-        ) from error
-    owner.write_text(f"pid {os.getpid()}, boot {boot_id()}\n")
-    return held
+    """The exclusive lock of the lake's one collector."""
+    return hold(lake.raw / "collector.lock", hint="One collector per folder: stop it, or set storage.paths.raw_dir")
 
 
 def recover(lake: Lake, sealer: Sealer, *, disk: Disk) -> RecoveryReport:

@@ -1,0 +1,36 @@
+"""The contract of every transform: state in at construction, rows out of `update`, state out by `snapshot`."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import polars as pl
+
+
+class LateRows(Exception):
+    """Rows arrived that belong before what was already released; nothing was changed."""
+
+
+class BaseTransform(ABC):
+    """One instance serves one (exchange, symbol) stream. No I/O, no clock, no randomness.
+
+    The output over all updates is a function of the rows alone, however they are cut into updates and wherever a
+    snapshot was taken and restored in between.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    @abstractmethod
+    def update(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows that these rows complete.
+
+        Raises: LateRows where the input belongs before earlier output.
+        """
+
+    @abstractmethod
+    def finish(self) -> pl.DataFrame:
+        """What is still held back, at a declared end of the data; never between batches, never at shutdown."""
+
+    @abstractmethod
+    def snapshot(self) -> bytes:
+        """The whole state, to construct an equal transform from."""

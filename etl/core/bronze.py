@@ -1,0 +1,103 @@
+"""Reading bronze: what a stream has not consumed yet, and the rows of it in order of arrival."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import polars as pl
+
+from shared.errors import DaedalusError
+from shared.partitioning import Lake, SegmentName
+from shared.tables import table
+from storage.published import Published, log_paths, read_log
+
+EPOCHS_REMEMBERED = 256  # of which a position keeps the last journal; older ones are wholly consumed
+
+
+class BronzeMissing(DaedalusError):
+    """Published files that a run needs are not there any more."""
+
+    hint = "Bring them back (`daedalus sync --direction down`), then run again"
+
+
+def counter_of(entry: Published) -> int:
+    """The number of the journal an entry came from, within its epoch."""
+    return SegmentName.parse(Path(entry.path).name).counter
+
+
+def unconsumed(entries: Iterable[Published], position: Mapping[str, int]) -> list[list[Published]]:
+    """The entries behind a position, one list per journal, in order of arrival; named twice counts once."""
+    journals: dict[tuple[str, int], dict[str, Published]] = {}
+    oldest = min(position, default="")
+    for entry in entries:
+        place = (entry.epoch, counter_of(entry))
+        consumed = position.get(entry.epoch, -1 if len(position) < EPOCHS_REMEMBERED or entry.epoch > oldest else 2**62)
+        if place[1] > consumed:
+            journals.setdefault(place, {})[entry.path] = entry
+    return [list(journals[place].values()) for place in sorted(journals)]
+
+
+def advanced(position: Mapping[str, int], journals: Iterable[list[Published]]) -> dict[str, int]:
+    """The position after these journals."""
+    after = dict(position)
+    for journal in journals:
+        for entry in journal:
+            after[entry.epoch] = max(after.get(entry.epoch, -1), counter_of(entry))
+    return {epoch: after[epoch] for epoch in sorted(after)[-EPOCHS_REMEMBERED:]}
+
+
+def steps(journals: list[list[Published]], *, rows_max: int) -> Iterator[list[list[Published]]]:
+    """Whole journals in portions of about `rows_max` rows."""
+    portion: list[list[Published]] = []
+    rows = 0
+    for journal in journals:
+        portion.append(journal)
+        rows += sum(entry.rows for entry in journal)
+        if rows >= rows_max:
+            yield portion
+            portion, rows = [], 0
+    if portion:
+        yield portion
+
+
+def history(lake: Lake) -> list[Published]:
+    """Every file ever published, oldest first. For rebuilds; a watcher reads from its position instead."""
+    return [entry for path in log_paths(lake) for entry in read_log(path)[0]]
+
+
+def read_trades(lake: Lake, journals: list[list[Published]], columns: tuple[str, ...]) -> pl.DataFrame:
+    """Trades of these journals in order of arrival, with `after_gap` where a declared hole ends."""
+    parts = []
+    missing = [e.path for journal in journals for e in journal if not (lake.ready / e.path).exists()]
+    if missing:
+        raise BronzeMissing(f"{len(missing)} published files are missing in {lake.ready}, first {missing[0]}")
+    for journal in journals:
+        trades = [_segment(lake, entry).select(columns) for entry in journal if entry.table == "trades"]
+        if not trades:
+            continue
+        gaps = [_segment(lake, entry) for entry in journal if entry.table == "gaps"]
+        rows = pl.concat(trades).sort("capture_ts", "seq")
+        parts.append(rows.with_columns(after_gap=_after_gap(gaps)))
+    return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def _after_gap(gaps: list[pl.DataFrame]) -> pl.Expr:
+    """The first trade of a capture that ended a hole; a gap row is put before its rows and shares their time."""
+    if not gaps:
+        return pl.lit(False)
+    holes = pl.concat(gaps).filter((pl.col("channel") == "trades") & (pl.col("status") != "filled"))
+    at_end = pl.col("capture_ts").is_in(holes["capture_ts"].to_list())
+    return at_end & pl.col("capture_ts").is_first_distinct()
+
+
+def _segment(lake: Lake, entry: Published) -> pl.DataFrame:
+    path = lake.ready / entry.path
+    if path.suffix == ".parquet":
+        return pl.read_parquet(path, hive_partitioning=False)
+    names = table(entry.table).ready_schema.names
+    rows = pl.read_ndjson(path, infer_schema_length=None)
+    times = [name for name in names if name in {"capture_ts", "timestamp", "start_ts", "end_ts"}]
+    parsed = rows.with_columns(
+        pl.col(name).cast(pl.String).str.to_datetime(time_unit="us", time_zone="UTC") for name in times
+    )
+    empty = pl.DataFrame(table(entry.table).ready_schema.empty_table())
+    return parsed.cast(dict(empty.schema)).select(names)  # type: ignore[arg-type]

@@ -1,0 +1,109 @@
+"""`TransformExecutor`: finds what is new, plans it per stream, and runs the streams here or in other processes."""
+
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from typing import Any, Self
+
+import msgspec
+
+from etl.core.config import BarSet, EtlOptions, FilterSpec, StreamKey
+from etl.core.streams import StreamResult, run_stream
+from shared.partitioning import Lake
+from storage.locks import hold
+from storage.published import Published, log_paths, read_log
+
+CONSUMED_TABLES = frozenset({"trades", "gaps"})  # of bronze
+
+
+class TransformExecutor:
+    """Brings silver and gold up to what is published. One executor per lake: streams are not shared between two."""
+
+    def __init__(self, options: EtlOptions, *, workers: Executor | None = None) -> None:
+        self._options, self._workers = options, workers
+        self._folder = options.lake.state / "etl"
+        self._path = self._folder / "positions.json"
+        self._caught_up = False
+        options.disk.make_dirs(self._folder)
+        self._lock = hold(self._folder / "watcher.lock", hint="One watcher per lake: stop it, or set storage.paths")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """An executor from plain values.
+
+        Args:
+            config: `root` (a lake's folder) or `lake` (a `Lake`), and optionally `lateness_s`, `checkpoint_keep_days`,
+                `exchanges`, `symbols` and `bars`, a list of `{"type": ..., "threshold" | "interval": ...}`.
+        """
+        known = {"root", "lake", "lateness_s", "checkpoint_keep_days", "exchanges", "symbols", "bars"}
+        if unknown := sorted(set(config) - known):
+            raise ValueError(f"unknown keys {unknown}; there are {sorted(known)}")
+        bars = [dict(bar_set) for bar_set in config.get("bars", ())]
+        sets = tuple(BarSet(bar_set.pop("type"), bar_set) for bar_set in bars)
+        where = FilterSpec(tuple(config.get("exchanges", ())), tuple(config.get("symbols", ())))
+        options = EtlOptions(
+            config.get("lake") or Lake.under(config["root"]),
+            lateness_s=config.get("lateness_s", 10.0),
+            checkpoint_keep_days=config.get("checkpoint_keep_days", 7),
+            bars=sets,
+            only=where,
+        )
+        return cls(options)
+
+    def run(self, *, full_scan: bool = False, end_of_data: bool = False) -> list[StreamResult]:
+        """Process everything published since the last run.
+
+        Args:
+            full_scan: look at every published file again; streams pass over what they have consumed.
+            end_of_data: nothing will come any more for these streams: close what is open.
+        """
+        filtered = self._options.only != FilterSpec()  # what it leaves out must stay new for others
+        positions = {} if full_scan or filtered else self._positions()
+        plan, after = self._plan(positions)
+        if not self._caught_up or end_of_data:
+            for key in self._known_streams():  # settings may ask for more than when they last ran
+                plan.setdefault(key, [])
+        results = self._run(plan, end_of_data=end_of_data)
+        self._caught_up = True
+        if after != positions and not filtered:
+            self._options.disk.write_whole(self._path, msgspec.json.encode(after))
+        return results
+
+    def close(self) -> None:
+        """Let another executor have the lake."""
+        self._lock.release()
+
+    def _run(self, plan: dict[StreamKey, list[Published]], *, end_of_data: bool) -> list[StreamResult]:
+        if self._workers is None:
+            return [run_stream(key, entries, self._options, end_of_data=end_of_data) for key, entries in plan.items()]
+        futures = [
+            self._workers.submit(run_stream, key, entries, self._options, end_of_data=end_of_data)
+            for key, entries in plan.items()
+        ]
+        return [future.result() for future in futures]
+
+    def _plan(self, positions: dict[str, int]) -> tuple[dict[StreamKey, list[Published]], dict[str, int]]:
+        """New files by stream, in the order they were published, and the log positions behind them."""
+        plan: dict[StreamKey, list[Published]] = {}
+        after = dict(positions)
+        for path in log_paths(self._options.lake):
+            start = positions.get(path.name, 0)
+            if path.stat().st_size <= start:
+                continue
+            entries, after[path.name] = read_log(path, start=start)
+            for entry in entries:
+                key = StreamKey(entry.exchange, entry.symbol)
+                if entry.table in CONSUMED_TABLES and self._options.only.allows(key):
+                    plan.setdefault(key, []).append(entry)
+        has_trades = {key for key, entries in plan.items() if any(entry.table == "trades" for entry in entries)}
+        return {key: plan[key] for key in sorted(has_trades)}, after
+
+    def _known_streams(self) -> list[StreamKey]:
+        """Streams that have run before, by their checkpoints."""
+        folders = sorted((self._folder / "trades").glob("*/*"))
+        keys = [StreamKey(folder.parent.name, folder.name) for folder in folders]
+        return [key for key in keys if self._options.only.allows(key)]
+
+    def _positions(self) -> dict[str, int]:
+        if not self._path.exists():
+            return {}
+        return msgspec.json.decode(self._path.read_bytes(), type=dict[str, int])

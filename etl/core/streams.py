@@ -1,0 +1,274 @@
+"""`run_stream`: everything one (exchange, symbol) has to do, bronze to silver to gold, as a plain picklable function.
+
+Each chain (silver trades, each bar set) has its own checkpoints. A chain's step is: restore, read, update, stage,
+commit, publish; a kill between any two leaves either the old state or the new.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+import polars as pl
+
+from etl.bars import bar_set_id
+from etl.core.base import BaseTransform, LateRows
+from etl.core.bronze import advanced, history, read_trades, steps, unconsumed
+from etl.core.checkpoints import Checkpoint, CheckpointStore, Move, options_hash
+from etl.core.config import BarSet, EtlOptions, StreamKey
+from etl.core.outputs import Output, Span, Stage
+from etl.transforms.bars import BarsTransform
+from etl.transforms.trades import BRONZE_COLUMNS, TradesTransform
+from shared.clock import us_from_utc
+from storage.published import Published
+
+_GENERATIONS_REMEMBERED = 1000
+
+
+@dataclass
+class StreamResult:
+    """What one run of a stream did."""
+
+    key: StreamKey
+    trades_in: int = 0  # bronze rows read
+    trades_out: int = 0  # silver rows written
+    rebuilds: int = 0  # late rows made it go back
+    bars: dict[str, int] = field(default_factory=dict)  # bars written, per set
+
+
+class Chain:
+    """One chain of one stream: its output and its checkpoints."""
+
+    def __init__(
+        self, name: str, output: Output, options: EtlOptions, *, make: Callable[[bytes | None], BaseTransform]
+    ) -> None:
+        self._make, self._output, self._options = make, output, options
+        self._disk = options.disk
+        folder = options.lake.state / "etl" / name / output.exchange / output.symbol
+        self._store = CheckpointStore(folder, options.lake.processed, disk=self._disk)
+        template = make(None)
+        self._identity = (template.name, template.version, options_hash([name]))
+        self.current = self._known(self._store.newest())
+        self._cut_from_us = 0
+
+    def _known(self, found: Checkpoint | None) -> Checkpoint:
+        """The checkpoint to go on from; one of another version or other options counts for nothing but its number."""
+        name, version, options = self._identity
+        fresh = Checkpoint(number=0, transform=name, version=version, options_hash=options, position={}, rows_out=0)
+        if found is None:
+            return fresh
+        if (found.transform, found.version, found.options_hash) == self._identity:
+            return found
+        return self._revised(msgspec.structs.replace(fresh, number=found.number), found, since=0)
+
+    def transform(self) -> BaseTransform:
+        """A transform that stands where the chain stands."""
+        return self._make(self.current.state or None)
+
+    def earlier(self, position: Callable[[Checkpoint], bool]) -> Iterable[Checkpoint]:
+        """The kept checkpoints that satisfy `position`, newest first, and last of all the very beginning."""
+        name, version, options = self._identity
+        for checkpoint in self._store.earlier_than(self.current.number):
+            same = (checkpoint.transform, checkpoint.version, checkpoint.options_hash) == self._identity
+            if same and not checkpoint.finished and position(checkpoint):
+                yield checkpoint
+        yield Checkpoint(number=0, transform=name, version=version, options_hash=options, position={}, rows_out=0)
+
+    def go_back(self, to: Checkpoint) -> None:
+        """Continue from an earlier checkpoint; what was published after it will be replaced."""
+        self._cut_from_us = to.last_us if to.rows_out else self.current.first_us
+        self.current = self._revised(to, self.current, since=to.rows_out)
+
+    def _revised(self, to: Checkpoint, now: Checkpoint, *, since: int) -> Checkpoint:
+        generation = now.generation + 1
+        return msgspec.structs.replace(
+            to,
+            number=now.number,
+            generation=generation,
+            revised=[*now.revised, (generation, since)][-_GENERATIONS_REMEMBERED:],
+            first_us=now.first_us,
+            last_us=max(now.last_us, to.last_us),
+        )
+
+    def commit(
+        self, rows: pl.DataFrame, state: bytes, *, position: dict[str, int], replace: bool = False, **changes: object
+    ) -> None:
+        """Write and publish rows together with the state that follows them.
+
+        `replace`: rows that stood after these in the output are dropped, because the chain went back.
+        """
+        before = self.current
+        stage = Stage(self._store.staging(), self._options.lake.processed, before.number + 1, disk=self._disk)
+        moves: list[Move] = self._output.stage(rows, stage) if rows.height else []
+        if replace:
+            first = rows[self._output.order][0] if rows.height else before.rows_out
+            span = Span(first, self._cut_from_us, before.last_us)
+            moves += self._output.cut(span, stage, rewritten=moves)
+        if moves:
+            self._disk.sync_dir(stage.folder)
+        first_us, last_us = before.first_us, before.last_us
+        if rows.height:
+            times = rows[self._output.moment]
+            least, most = us_from_utc(times.min()), us_from_utc(times.max())  # type: ignore[arg-type]
+            first_us = least if not before.rows_out and not before.first_us else min(first_us, least)
+            last_us = max(last_us, most)
+        checkpoint = msgspec.structs.replace(
+            before,
+            number=before.number + 1,
+            rows_out=(rows[self._output.order][-1] + 1) if rows.height else before.rows_out,
+            moves=moves,
+            state=state,
+            first_us=first_us,
+            last_us=last_us,
+            event_us=max(before.event_us, last_us, position.get("near_us", 0)),
+            position=position,
+            **changes,
+        )
+        self._store.commit(checkpoint, keep_days=self._options.checkpoint_keep_days)
+        self.current = msgspec.structs.replace(checkpoint, moves=[])
+
+    def read(self, first: int, *, rows_max: int, near_us: int) -> pl.DataFrame:
+        """Rows of the output from number `first` on."""
+        return self._output.read(Span(first, near_us, self.current.last_us), rows_max=rows_max)
+
+
+def trades_chain(key: StreamKey, options: EtlOptions) -> Chain:
+    """The chain of silver trades."""
+
+    def make(state: bytes | None) -> BaseTransform:
+        return TradesTransform(exchange=key.exchange, lateness_s=options.lateness_s, state=state)
+
+    root = options.lake.silver("trades")
+    output = Output(root, key.exchange, key.symbol, "trades", "ordinal", "timestamp", "hour", "day")
+    return Chain("trades", output, options, make=make)
+
+
+def bars_chain(key: StreamKey, bar_set: BarSet, options: EtlOptions) -> Chain:
+    """The chain of one bar set."""
+
+    def make(state: bytes | None) -> BaseTransform:
+        return BarsTransform(bar_set.type, bar_set.params, exchange=key.exchange, symbol=key.symbol, state=state)
+
+    name = bar_set_id(bar_set.type, bar_set.params)
+    output = Output(options.lake.bars(name), key.exchange, key.symbol, "bars", "bar_seq", "time_start", "day", "month")
+    return Chain(f"bars-{name}", output, options, make=make)
+
+
+def run_stream(
+    key: StreamKey, entries: list[Published], options: EtlOptions, *, end_of_data: bool = False
+) -> StreamResult:
+    """Bring one stream's silver and gold up to these bronze files; files consumed before are passed over.
+
+    Args:
+        key: the stream.
+        entries: published bronze files of it, from the log; any that were missed before may be named again.
+        options: where and what.
+        end_of_data: nothing will come any more: release what is held back and close open bars as partial.
+    """
+    result = StreamResult(key)
+    chain = trades_chain(key, options)
+    _run_trades(chain, key, entries, options, result)
+    if end_of_data and not chain.current.finished:
+        transform = chain.transform()
+        rows = transform.finish()
+        result.trades_out += rows.height
+        chain.commit(rows, transform.snapshot(), position=chain.current.position, finished=True)
+    for bar_set in options.bars:
+        if bar_set.where.allows(key):
+            _run_bars(bars_chain(key, bar_set, options), chain, bar_set, options, result)
+    return result
+
+
+def _run_trades(
+    chain: Chain, key: StreamKey, entries: list[Published], options: EtlOptions, result: StreamResult
+) -> None:
+    if not chain.current.position:  # a new chain, or one of another version: it begins at the beginning
+        entries = _history(key, options)
+    transform = chain.transform()
+    for journals in steps(unconsumed(entries, chain.current.position), rows_max=options.rows_per_step):
+        rows = read_trades(options.lake, journals, BRONZE_COLUMNS)
+        position = advanced(chain.current.position, journals)
+        result.trades_in += rows.height
+        if not rows.height:
+            chain.commit(pl.DataFrame(), transform.snapshot(), position=position)
+            continue
+        try:
+            out = transform.update(rows)
+        except LateRows:
+            result.rebuilds += 1
+            _rebuild_trades(chain, key, options, result)
+            return
+        result.trades_out += out.height
+        chain.commit(out, transform.snapshot(), position=position, finished=False)
+
+
+def _rebuild_trades(chain: Chain, key: StreamKey, options: EtlOptions, result: StreamResult) -> None:
+    """Go back to the newest checkpoint before the late rows, and do everything after it again in one order."""
+    everything = _history(key, options)
+    for checkpoint in chain.earlier(lambda _: True):
+        journals = unconsumed(everything, checkpoint.position)
+        rows = read_trades(options.lake, journals, BRONZE_COLUMNS)
+        chain_now = chain.current
+        chain.go_back(checkpoint)
+        transform = chain.transform()
+        try:
+            out = transform.update(rows)
+        except LateRows:
+            chain.current = chain_now
+            continue
+        result.trades_out += out.height
+        position = advanced(checkpoint.position, journals)
+        chain.commit(out, transform.snapshot(), replace=True, position=position, finished=False)
+        return
+
+
+def _history(key: StreamKey, options: EtlOptions) -> list[Published]:
+    return [entry for entry in history(options.lake) if (entry.exchange, entry.symbol) == key]
+
+
+def _run_bars(chain: Chain, silver: Chain, bar_set: BarSet, options: EtlOptions, result: StreamResult) -> None:
+    """Bring one bar set up to silver, going back first if silver was revised behind it."""
+    replace = _follow_revisions(chain, silver)
+    transform = chain.transform()
+    name = bar_set_id(bar_set.type, bar_set.params)
+    while True:
+        behind = chain.current.position.get("ordinal", 0) < silver.current.rows_out
+        ended = not behind and silver.current.finished and not chain.current.finished
+        if not behind and not ended and not replace:
+            return
+        position = dict(chain.current.position)
+        bars = transform.finish() if ended else pl.DataFrame()
+        if behind:
+            rows = silver.read(
+                position.get("ordinal", 0),
+                rows_max=options.rows_per_step,
+                near_us=position.get("near_us", silver.current.first_us),
+            )
+            assert rows.height, "silver counts rows that its files do not hold"
+            bars = transform.update(rows)
+            position = {"ordinal": rows["ordinal"][-1] + 1, "near_us": us_from_utc(rows["timestamp"][-1])}
+        chain.commit(
+            bars,
+            transform.snapshot(),
+            replace=replace,
+            position=position,
+            input_generation=silver.current.generation,
+            finished=ended,
+        )
+        replace = False
+        result.bars[name] = result.bars.get(name, 0) + bars.height
+
+
+def _follow_revisions(chain: Chain, silver: Chain) -> bool:
+    """Whether the chain had to go back because silver replaced rows that it had already used."""
+    if chain.current.input_generation == silver.current.generation:
+        return False
+
+    def unharmed(checkpoint: Checkpoint) -> bool:
+        since = [first for generation, first in silver.current.revised if generation > checkpoint.input_generation]
+        forgotten = silver.current.generation - checkpoint.input_generation > len(since)
+        return not forgotten and checkpoint.position.get("ordinal", 0) <= min(since)
+
+    if unharmed(chain.current) and not chain.current.finished:
+        return False
+    chain.go_back(next(iter(chain.earlier(unharmed))))
+    return True

@@ -1,0 +1,47 @@
+"""Gold bars: a builder of `etl.bars` as a transform over one stream's silver trades."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from etl.bars import BAR_SCHEMA, bar_set_id, bar_types, new_bars
+from etl.core.base import BaseTransform
+from etl.core.registry import register_transform
+
+
+@register_transform("bars")
+class BarsTransform(BaseTransform):
+    """One bar set of one stream. Silver is already in order and each trade once, so anything else is our error."""
+
+    name = "bars"
+    version = 1
+
+    def __init__(
+        self, kind: str, params: Mapping[str, Any], *, exchange: str, symbol: str, state: bytes | None = None
+    ) -> None:
+        restored = msgspec.msgpack.decode(state, type=bar_types()[kind].State) if state else None
+        self._builder = new_bars(kind, **params, late="raise", dedup_window=1, state=restored)
+        self._keys = {"bar_set": bar_set_id(kind, params), "exchange": exchange, "symbol": symbol}
+
+    def update(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The bars that these silver trades close."""
+        return self._table(self._builder.update(rows))
+
+    def finish(self) -> pl.DataFrame:
+        """The open bar, marked partial."""
+        return self._table(self._builder.flush())
+
+    def snapshot(self) -> bytes:
+        """The builder's state as msgpack."""
+        return msgspec.msgpack.encode(self._builder.snapshot())
+
+    def _table(self, bars: pl.DataFrame) -> pl.DataFrame:
+        start = pl.col("time_start").dt
+        return bars.select(
+            *(pl.lit(value).alias(name) for name, value in self._keys.items()),
+            *BAR_SCHEMA,
+            start.year().cast(pl.Int32).alias("year"),
+            start.month().cast(pl.Int32).alias("month"),
+        )

@@ -1,0 +1,216 @@
+"""Silver trades: each fill once, in the exchange's own order, with the taker's side."""
+
+import io
+from itertools import pairwise
+
+import msgspec
+import polars as pl
+
+from etl.core.base import BaseTransform, LateRows
+from etl.core.registry import register_transform
+from shared.errors import StateMismatch
+from shared.exchange_facts import facts_of, taker_sides
+
+SCHEMA = pl.Schema(
+    {
+        "ordinal": pl.Int64(),  # place in the stream's order, contiguous from 0
+        "exchange": pl.String(),
+        "symbol": pl.String(),
+        "timestamp": pl.Datetime("us", "UTC"),
+        "trade_id": pl.String(),
+        "trade_seq": pl.Int64(),
+        "side": pl.String(),  # the taker's
+        "side_names": pl.String(),  # whose side the exchange's word named: the convention used
+        "price": pl.Float64(),
+        "amount": pl.Float64(),
+        "price_text": pl.String(),
+        "amount_text": pl.String(),
+        "cost": pl.Float64(),
+        "gap_before": pl.Boolean(),  # a hole lies between this trade and the one before it
+        "known_at": pl.Datetime("us", "UTC"),  # capture time of the first copy
+        "epoch": pl.String(),
+        "seq": pl.Int64(),
+        "year": pl.Int32(),
+        "month": pl.Int32(),
+        "day": pl.Int32(),
+    }
+)
+BRONZE_COLUMNS = (
+    "capture_ts", "epoch", "seq", "exchange", "symbol", "timestamp", "trade_id", "trade_seq", "side_raw",
+    "price", "amount", "price_text", "amount_text", "cost",
+)  # fmt: skip
+HOLES_MAX = 100_000  # remembered ranges of missing ids; beyond them an old id counts as late, which costs a rebuild
+
+
+class TradesState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that `TradesTransform` knows."""
+
+    version: int
+    pending: bytes = b""  # rows not yet released, Arrow IPC
+    watermark_us: int | None = None  # largest exchange time seen
+    ordinal: int = 0
+    last_seq: int | None = None
+    last_key: tuple[int, str, int] | None = None  # (timestamp, epoch, seq) of the last row released
+    holes: list[tuple[int, int]] = []  # first and last of each range of ids missing before `last_seq`
+    recent_ids: list[str] = []  # where ids prove nothing: those of the last rows released
+    duplicates: int = 0
+    rejected: int = 0
+
+
+@register_transform("trades")
+class TradesTransform(BaseTransform):
+    """Cleans, orders and deduplicates one stream's trades.
+
+    Order is the exchange's sequence where ids are contiguous, else (exchange time, epoch, seq). Rows are released
+    when the largest exchange time seen is `lateness_s` ahead of them; the rest waits in the state.
+    """
+
+    name = "trades"
+    version = 1
+
+    def __init__(
+        self, *, exchange: str, lateness_s: float, dedup_window: int = 100_000, state: bytes | None = None
+    ) -> None:
+        if lateness_s < 0:
+            raise ValueError(f"lateness_s must not be negative, was {lateness_s}")
+        self._lateness_us = round(lateness_s * 1e6)
+        self._facts = facts_of(exchange)
+        self._by_seq = self._facts.trade_ids == "contiguous"
+        self._sides = taker_sides(exchange)
+        self._dedup_window = dedup_window
+        restored = msgspec.msgpack.decode(state, type=TradesState) if state else TradesState(version=self.version)
+        if restored.version != self.version:
+            raise StateMismatch(f"state of trades is version {restored.version}, this is {self.version}")
+        self._state = restored
+        self._pending = pl.read_ipc(io.BytesIO(restored.pending)) if restored.pending else None
+
+    def update(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The trades that these bronze rows release.
+
+        Args:
+            rows: columns `BRONZE_COLUMNS` in order of arrival, and boolean `after_gap` (a declared hole ends there).
+
+        Raises: LateRows where a trade belongs before one already released.
+        """
+        valid = rows.filter(self._is_trade())
+        fresh, duplicates = self._unseen(valid)
+        waiting = fresh if self._pending is None else pl.concat([self._pending, fresh])
+        unique = waiting.unique("trade_id", keep="first", maintain_order=True)
+        ordered = unique.sort(self._order(), maintain_order=True)
+        latest = valid["timestamp"].dt.timestamp("us").max() if valid.height else None
+        watermark = max((w for w in (self._state.watermark_us, latest) if isinstance(w, int)), default=None)
+        ready = 0
+        if watermark is not None:
+            held = (ordered["timestamp"].dt.timestamp("us") > watermark - self._lateness_us).to_numpy()
+            ready = int(held.argmax()) if held.any() else ordered.height
+        self._state = msgspec.structs.replace(
+            self._state,
+            watermark_us=watermark,
+            duplicates=self._state.duplicates + duplicates + waiting.height - unique.height,
+            rejected=self._state.rejected + rows.height - valid.height,
+        )
+        return self._release(ordered, ready)
+
+    def finish(self) -> pl.DataFrame:
+        """Every trade still held back."""
+        if self._pending is None:
+            return SCHEMA.to_frame()
+        return self._release(self._pending, self._pending.height)
+
+    def snapshot(self) -> bytes:
+        """The whole state as msgpack."""
+        pending = b""
+        if self._pending is not None and self._pending.height:
+            sink = io.BytesIO()
+            self._pending.write_ipc(sink, compression="zstd")
+            pending = sink.getvalue()
+        return msgspec.msgpack.encode(msgspec.structs.replace(self._state, pending=pending))
+
+    def _order(self) -> list[str]:
+        return ["trade_seq"] if self._by_seq else ["timestamp", "epoch", "seq"]
+
+    def _is_trade(self) -> pl.Expr:
+        finite = pl.col("price").is_finite() & pl.col("amount").is_finite()
+        valid = finite & (pl.col("price") > 0) & (pl.col("amount") > 0) & pl.col("timestamp").is_not_null()
+        return valid & pl.col("trade_seq").is_not_null() if self._by_seq else valid
+
+    def _unseen(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+        """The rows not released before, and how many were; a late one stops everything."""
+        state = self._state
+        if state.last_seq is not None and self._by_seq:
+            old = rows.filter(pl.col("trade_seq") <= state.last_seq)
+            if old.height and self._fills_a_hole(old["trade_seq"]):
+                raise LateRows
+            return rows.filter(pl.col("trade_seq") > state.last_seq), old.height
+        if state.last_key is not None:
+            fresh = rows.filter(~pl.col("trade_id").is_in(state.recent_ids))
+            if fresh.select(_not_after(state.last_key).any()).item():
+                raise LateRows
+            return fresh, rows.height - fresh.height
+        return rows, 0
+
+    def _fills_a_hole(self, seqs: pl.Series) -> bool:
+        return any(first <= seq <= last for seq in seqs for first, last in self._state.holes)
+
+    def _release(self, ordered: pl.DataFrame, ready: int) -> pl.DataFrame:
+        released, self._pending = ordered.head(ready), ordered.tail(ordered.height - ready)
+        if not released.height:
+            return SCHEMA.to_frame()
+        state = self._state
+        if self._by_seq:
+            seqs = released["trade_seq"].to_list()
+            before = seqs[0] - 1 if state.last_seq is None else state.last_seq
+            holes = [(low + 1, high - 1) for low, high in pairwise([before, *seqs]) if high - low > 1]
+            first = [] if state.last_seq is not None else [(0, seqs[0] - 1)]
+            gap_before = pl.Series([high - low > 1 for low, high in pairwise([before, *seqs])])
+            kept = [*first, *state.holes, *holes]
+            state = msgspec.structs.replace(state, last_seq=seqs[-1], holes=_bounded(kept))
+        else:
+            gap_before = released["after_gap"]
+            last = released.row(-1, named=True)
+            moment = int(released["timestamp"].dt.timestamp("us")[-1])
+            ids = [*state.recent_ids, *released["trade_id"].to_list()][-self._dedup_window :]
+            key = (moment, str(last["epoch"]), int(last["seq"]))
+            state = msgspec.structs.replace(state, last_key=key, recent_ids=ids)
+        out = self._silver(released, state.ordinal, gap_before)
+        self._state = msgspec.structs.replace(state, ordinal=state.ordinal + released.height)
+        return out
+
+    def _silver(self, rows: pl.DataFrame, ordinal: int, gap_before: pl.Series) -> pl.DataFrame:
+        return rows.select(
+            pl.int_range(ordinal, ordinal + pl.len()).alias("ordinal"),
+            "exchange",
+            "symbol",
+            "timestamp",
+            "trade_id",
+            "trade_seq",
+            pl.col("side_raw").replace_strict(self._sides, default=None, return_dtype=pl.String).alias("side"),
+            pl.lit(self._facts.side_names).alias("side_names"),
+            "price",
+            "amount",
+            "price_text",
+            "amount_text",
+            "cost",
+            gap_before.alias("gap_before"),
+            pl.col("capture_ts").alias("known_at"),
+            "epoch",
+            "seq",
+            pl.col("timestamp").dt.year().cast(pl.Int32).alias("year"),
+            pl.col("timestamp").dt.month().cast(pl.Int32).alias("month"),
+            pl.col("timestamp").dt.day().cast(pl.Int32).alias("day"),
+        ).match_to_schema(SCHEMA)
+
+
+def _not_after(key: tuple[int, str, int]) -> pl.Expr:
+    """Whether a row comes at or before `key` in the order (timestamp, epoch, seq)."""
+    moment, epoch, seq = pl.col("timestamp").dt.timestamp("us"), pl.col("epoch"), pl.col("seq")
+    same_epoch = (epoch < key[1]) | ((epoch == key[1]) & (seq <= key[2]))
+    return (moment < key[0]) | ((moment == key[0]) & same_epoch)
+
+
+def _bounded(holes: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The newest holes; those forgotten are joined into one that holds all of them, so nothing late goes unseen."""
+    surplus = len(holes) - HOLES_MAX
+    if surplus <= 0:
+        return holes
+    return [(holes[0][0], holes[surplus][1]), *holes[surplus + 1 :]]

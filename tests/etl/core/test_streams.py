@@ -1,0 +1,269 @@
+"""Batch = stream: whatever the watcher's polls, kills and late rows, silver and gold are those of one batch run."""
+
+import random
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import TypeAlias
+
+import polars as pl
+import pytest
+
+from etl.core.config import BarSet, EtlOptions, FilterSpec, StreamKey
+from etl.core.executor import TransformExecutor
+from ingestion.capture import Capture
+from ingestion.continuity import Feed
+from ingestion.writers.parquet_writer import StreamingParquetWriter, WriterOptions
+from shared.disk import Disk
+from shared.errors import LakeLocked
+from shared.partitioning import Lake, epoch_name
+from shared.rows import Trade
+from tests.ingestion.writers.lake_rows import START_NS, StepClock
+
+Tables: TypeAlias = dict[str, list[dict[str, object]]]
+Batch: TypeAlias = tuple[str, list[Trade], Tables]
+BARS = (
+    BarSet("time", {"interval": "1m"}),
+    BarSet("tick", {"threshold": 7}),
+    BarSet("volume", {"threshold": "25"}),
+    BarSet("dollar", {"threshold": "2500"}),
+)
+
+
+def market(seed: int, *, exchange: str, trades: int) -> list[Trade]:
+    """Trades of a seeded walk, in the exchange's order; ids have no hole."""
+    rng = random.Random(seed)
+    us, price, out = START_NS // 1000, Decimal(100), []
+    for number in range(1, trades + 1):
+        us += rng.choice((0, 0, 1000, 400_000, 3_000_000))
+        price += rng.choice((Decimal("-0.5"), Decimal(0), Decimal("0.5")))
+        size = rng.randint(1, 40) / 8
+        seq = number if exchange != "okx" else None
+        side = rng.choice(("buy", "sell"))
+        out.append(Trade("BTC-USD", us, str(number), seq, side, side, float(price), size))
+    return out
+
+
+class Recorder:
+    """Writes bronze as collectors would: captures, sealed now and then."""
+
+    def __init__(self, lake: Lake, exchange: str) -> None:
+        self.lake, self.exchange, self.clock = lake, exchange, StepClock()
+        self.runs = 0
+
+    def record(self, journals: list[list[Trade]]) -> None:
+        """One collector run that seals after each of these lists."""
+        epoch = epoch_name(self.clock.wall_ns(), self.runs)
+        self.runs += 1
+        writer = StreamingParquetWriter(
+            self.lake, WriterOptions(), epoch=epoch, clock=self.clock, disk=Disk(durable=False)
+        )
+        feed = Feed("native", self.exchange, epoch)
+        for trades in journals:
+            for trade in trades:
+                self.clock.now_ns = max(self.clock.now_ns + 1_000_000, (trade.timestamp or 0) * 1000)
+                rows, seqs = feed.number([trade], self.clock.wall_ns() // 1000)
+                writer.append([Capture("native", self.exchange, self.clock.wall_ns(), 0, rows, seqs)])
+            journal = writer.rotate()
+            if journal:
+                writer.seal(journal)
+        writer.close()
+        self.clock.now_ns += 10**9
+
+
+def options(lake: Lake, disk: Disk | None = None) -> EtlOptions:
+    return EtlOptions(lake, lateness_s=10, bars=BARS, disk=disk or Disk(durable=False), rows_per_step=50)
+
+
+def run(lake: Lake, *, end_of_data: bool = False, disk: Disk | None = None) -> None:
+    executor = TransformExecutor(options(lake, disk))
+    try:
+        executor.run(end_of_data=end_of_data)
+    finally:
+        executor.close()
+
+
+def tables(lake: Lake) -> Tables:
+    """Every output file's rows, by path, without what tells in which run a row was captured."""
+    out = {}
+    for path in sorted(lake.processed.glob("**/*.parquet")):
+        rows = pl.read_parquet(path, hive_partitioning=False)
+        out[path.relative_to(lake.processed).as_posix()] = rows.drop(
+            "epoch", "seq", "known_at", strict=False
+        ).to_dicts()
+    assert not [path for path in (lake.processed / "staging").glob("**/*") if path.is_file()]
+    return out
+
+
+def cut(trades: list[Trade], rng: random.Random) -> list[list[Trade]]:
+    places = sorted(rng.sample(range(len(trades)), 5))
+    return [trades[a:b] for a, b in zip([0, *places], [*places, len(trades)], strict=True)]
+
+
+@pytest.fixture(scope="module", params=["kraken", "okx"], ids=["ids-contiguous", "ids-opaque"])
+def batch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Batch:
+    """One uninterrupted run over everything."""
+    trades = market(1, exchange=request.param, trades=300)
+    lake = Lake.under(tmp_path_factory.mktemp("batch"))
+    Recorder(lake, request.param).record([trades])
+    run(lake, end_of_data=True)
+    return request.param, trades, tables(lake)
+
+
+def test_silver_is_every_trade_once_and_bars_add_up(
+    batch: Batch,
+) -> None:
+    _, trades, out = batch
+    silver = [row for path, rows in out.items() if path.startswith("silver") for row in rows]
+    assert [row["trade_id"] for row in silver] == [trade.trade_id for trade in trades]
+    assert [row["ordinal"] for row in silver] == list(range(300))
+    total = sum(Decimal(str(trade.amount)) for trade in trades)
+    for bar_set in ("time", "tick", "volume", "dollar"):
+        bars = [row for path, rows in out.items() if f"bar_set={bar_set}-" in path for row in rows]
+        assert sum(row["volume_exact"] for row in bars) == total  # type: ignore[misc]
+        assert [row["bar_seq"] for row in bars] == list(range(len(bars)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_polls_between_seals_and_collector_restarts_change_nothing(tmp_path: Path, batch: Batch, seed: int) -> None:
+    exchange, trades, expected = batch
+    lake, rng = Lake.under(tmp_path), random.Random(seed)
+    recorder = Recorder(lake, exchange)
+    for journals in cut(trades, rng):
+        recorder.record(cut(journals, rng) if len(journals) > 6 else [journals])
+        run(lake)
+    run(lake, end_of_data=True)
+    assert tables(lake) == expected
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_duplicates_and_late_trades_change_nothing(tmp_path: Path, batch: Batch, seed: int) -> None:
+    exchange, trades, expected = batch
+    lake, rng = Lake.under(tmp_path), random.Random(seed)
+    recorder = Recorder(lake, exchange)
+    late = sorted(rng.sample(range(300), 6))
+    on_time = [trade for index, trade in enumerate(trades) if index not in late]
+    recorder.record(cut(on_time[:150], rng))
+    run(lake)
+    recorder.record([on_time[120:], [trades[index] for index in late[:3]]])
+    run(lake)
+    recorder.record([[trades[index] for index in late], trades[:40]])
+    run(lake)
+    run(lake, end_of_data=True)
+    at_once = Lake(lake.raw, tmp_path / "at_once", tmp_path / "at_once_state")
+    run(at_once, end_of_data=True)
+    assert tables(lake) == tables(at_once)
+    if exchange == "kraken":  # where ids order the trades, the order of arrival does not show at all
+        assert tables(lake) == expected
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+class DyingDisk(Disk):
+    """A disk under a process that is killed before its n-th step."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__(durable=False)
+        self.left = left
+
+    def _step(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._step()
+        super().rename(source, target)
+
+    def remove(self, path: Path) -> None:
+        self._step()
+        super().remove(path)
+
+    def sync_file(self, path: Path) -> None:
+        self._step()
+
+    def sync_dir(self, path: Path) -> None:
+        self._step()
+
+
+def test_a_kill_at_every_step_of_a_run_changes_nothing(tmp_path: Path) -> None:
+    """Also of a run that has to go back for a late trade."""
+    trades = market(3, exchange="kraken", trades=60)
+    reference = Lake.under(tmp_path / "reference")
+    Recorder(reference, "kraken").record([trades])
+    run(reference, end_of_data=True)
+    expected = tables(reference)
+    for steps in count():
+        lake = Lake.under(tmp_path / str(steps))
+        recorder = Recorder(lake, "kraken")
+        recorder.record([trades[:10] + trades[11:40]])
+        run(lake)
+        recorder.record([trades[40:], trades[10:11]])
+        try:
+            run(lake, disk=DyingDisk(steps))
+            lived = True
+        except Killed:
+            lived = False
+        run(lake, end_of_data=True)
+        assert tables(lake) == expected, f"after a kill at step {steps}"
+        if lived:
+            break
+    assert steps > 30
+
+
+def test_a_hole_in_the_ids_is_marked_and_a_later_fill_unmarks_it(tmp_path: Path) -> None:
+    trades = market(5, exchange="kraken", trades=80)
+    lake = Lake.under(tmp_path)
+    recorder = Recorder(lake, "kraken")
+    recorder.record([trades[:30] + trades[33:]])
+    run(lake)
+    silver = pl.read_parquet(list(lake.silver("trades").glob("**/*.parquet")), hive_partitioning=False).sort("ordinal")
+    assert silver.filter("gap_before")["trade_seq"].to_list() == [34]
+    bars = pl.read_parquet(list(lake.processed.glob("gold/bars/bar_set=tick-*/**/*.parquet")), hive_partitioning=False)
+    assert bars.filter("has_gap")["first_trade_id"].len() == 1
+    recorder.record([trades[30:33]])
+    run(lake)
+    bars = pl.read_parquet(list(lake.processed.glob("gold/bars/bar_set=tick-*/**/*.parquet")), hive_partitioning=False)
+    assert not bars["has_gap"].any()
+
+
+def test_a_bar_set_added_later_begins_at_the_beginning(tmp_path: Path) -> None:
+    trades = market(6, exchange="kraken", trades=100)
+    lake = Lake.under(tmp_path)
+    Recorder(lake, "kraken").record([trades])
+    TransformExecutor(EtlOptions(lake, bars=(), disk=Disk(durable=False))).close()
+    first = TransformExecutor(EtlOptions(lake, bars=(), disk=Disk(durable=False)))
+    first.run()
+    first.close()
+    run(lake, end_of_data=True)
+    bars = pl.read_parquet(list(lake.processed.glob("gold/bars/bar_set=tick-*/**/*.parquet")), hive_partitioning=False)
+    assert bars["tick_count"].sum() == 100
+
+
+def test_no_row_knows_the_future(tmp_path: Path) -> None:
+    """Rows stamped up to T are the same whether or not anything came after T."""
+    trades = market(7, exchange="kraken", trades=200)
+    short, long = Lake.under(tmp_path / "short"), Lake.under(tmp_path / "long")
+    Recorder(short, "kraken").record([trades[:100]])
+    Recorder(long, "kraken").record([trades])
+    run(short)
+    run(long)
+    for path in sorted(short.processed.glob("**/*.parquet")):
+        early = pl.read_parquet(path, hive_partitioning=False)
+        late = pl.read_parquet(long.processed / path.relative_to(short.processed), hive_partitioning=False)
+        assert late.head(early.height).drop("epoch", strict=False).equals(early.drop("epoch", strict=False))
+
+
+def test_a_filtered_run_leaves_the_rest_new_and_two_executors_exclude_each_other(tmp_path: Path) -> None:
+    lake = Lake.under(tmp_path)
+    Recorder(lake, "kraken").record([market(8, exchange="kraken", trades=50)])
+    only = TransformExecutor(EtlOptions(lake, only=FilterSpec(symbols=("ETH/USD",)), disk=Disk(durable=False)))
+    assert only.run() == []
+    with pytest.raises(LakeLocked, match="pid"):
+        TransformExecutor(options(lake))
+    only.close()
+    everything = TransformExecutor(options(lake))
+    assert [result.key for result in everything.run()] == [StreamKey("kraken", "BTC-USD")]
+    everything.close()
