@@ -32,7 +32,6 @@ class Connection:
     def __init__(self, session: Session, outlet: Outlet) -> None:
         self.session = session
         self._outlet = outlet
-        self.stalled = False
         self.ended = False
         self.drained = asyncio.Event()  # the outbox is empty, or nothing more is sent
         self.roomy = asyncio.Event()  # the outbox is half empty at least
@@ -52,7 +51,7 @@ class Connection:
     @property
     def crowded(self) -> bool:
         """Whether an unpaced market should wait for this client."""
-        return len(self._outbox) > CROWDED_FRAMES and not self.stalled and not self.ended
+        return len(self._outbox) > CROWDED_FRAMES and not self.ended
 
     @property
     def hopeless(self) -> bool:
@@ -145,10 +144,7 @@ class Connection:
             if request.transport is not None:
                 request.transport.abort()
         elif fault.kind == "stall":
-            self.stalled = True
-            self.roomy.set()
             await asyncio.sleep(fault.duration_s)
-            self.stalled = False
         elif fault.kind == "bad_price":
             self.put(self.session.bad_trade(fault.price, self._outlet.now_ns()))
         elif fault.kind == "oversized":

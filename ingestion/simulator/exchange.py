@@ -190,10 +190,14 @@ class LocalExchange:
                     client.put(client.session.receive(message.data.encode(), feed.now_ns()))
                     feed.heard()
         finally:
+            if not client.ended:  # the client left; the writer may wait for one that reads no more
+                writer.cancel()
             client.finish()
             feed.connections.discard(client)
             feed.heard()
-            await writer
+            await asyncio.wait([writer])
+            if not writer.cancelled():
+                writer.result()
         return ws
 
     async def _beat(self, outlet: Outlet) -> None:

@@ -1,24 +1,28 @@
 """Kraken's WebSocket v2: the venue's side of the conversation, without a socket.
 
-Source: docs.kraken.com, WebSocket API v2 (trade, book, ticker, heartbeat, status, ping) and the guide to the
-book checksum. Numbers are JSON numbers with every decimal of the pair, because the checksum is over their digits.
+Source: docs.kraken.com, WebSocket API v2 (trade, book, ticker, heartbeat, status, ping).
 """
 
 from itertools import chain
 from typing import Any
-from zlib import crc32
 
 import msgspec
 
-from ingestion.simulator.events import Book, Instrument, Moment, Print, padded, stamp_us_full
+from ingestion.simulator.events import Book, Moment, stamp_us_full
+from ingestion.simulator.kraken_frames import (
+    Side,
+    book_frame,
+    instrument_entry,
+    ticker_frame,
+    trade_frame,
+    trade_text,
+)
 from ingestion.simulator.session import Frame
-from ingestion.simulator.state import Pair, VenueState
+from ingestion.simulator.state import VenueState
 
 SNAPSHOT_TRADES = 50
 DEPTHS = (10, 25, 100, 500, 1000)
 _CHANNELS = ("trade", "book", "ticker")
-_CHECKSUM_LEVELS = 10
-_Side = list[tuple[int, int]]
 
 
 class _Params(msgspec.Struct):
@@ -41,7 +45,7 @@ class _View:
         self._book, self._depth = book, depth
         self.bids, self.asks = book.top(depth)
 
-    def changes(self) -> tuple[_Side, _Side]:
+    def changes(self) -> tuple[Side, Side]:
         """New sizes of changed, entering and removed levels. A level pushed out by depth is not told."""
         bids, asks = self._book.top(self._depth)
         changed = _changed(self.bids, bids, self._book.bids), _changed(self.asks, asks, self._book.asks)
@@ -93,7 +97,7 @@ class KrakenVenue:
         if channel == "trade" and moment.prints:
             return trade_frame("update", moment.prints, pair.instrument)
         if channel == "ticker" and moment.prints and self.state.has_book:
-            return _ticker_frame("update", pair)
+            return ticker_frame("update", pair)
         return b""
 
 
@@ -164,7 +168,7 @@ class KrakenSession:
         """One trade at an impossible price, as a number where JSON has one for it and as text where not."""
         symbol = next((symbol for channel, symbol in self._subscriptions if channel == "trade"), "BTC-USD")
         number = price if price.lstrip("-").replace(".", "").isdigit() else f'"{price}"'
-        trade = _trade(symbol, "buy", number, "1.00000000", 0, stamp_us_full(now_ns))
+        trade = trade_text(symbol, "buy", number, "1.00000000", 0, stamp_us_full(now_ns))
         return [Frame("trade", f'{{"channel":"trade","type":"update","data":[{trade}]}}'.encode())]
 
     def oversize(self, count: int) -> None:
@@ -200,109 +204,20 @@ class KrakenSession:
             return trade_frame("snapshot", pair.prints[-SNAPSHOT_TRADES:], pair.instrument) if pair.prints else b""
         if channel == "book":
             return book_frame("snapshot", pair, pair.book.top(depth), ts_ns=None)
-        return _ticker_frame("snapshot", pair) if self._venue.state.has_book else b""
+        return ticker_frame("snapshot", pair) if self._venue.state.has_book else b""
 
     def _instruments(self, request: _Request, now_ns: int) -> list[Frame]:
-        pairs = [_instrument(pair.instrument) for pair in self._venue.state.pairs.values()]
+        pairs = [instrument_entry(pair.instrument) for pair in self._venue.state.pairs.values()]
         ack = _acknowledgement(request, {"channel": "instrument", "snapshot": True}, now_ns)
         data = {"assets": [], "pairs": pairs}
         return [ack, _message("instrument", {"channel": "instrument", "type": "snapshot", "data": data})]
 
 
-def checksum(bids: _Side, asks: _Side, item: Instrument) -> int:
-    """CRC32 over the digits of the ten best asks, then bids: price and size, no point, no leading zeros."""
-    return crc32(
-        "".join(
-            # Steps are whole numbers: their text has neither a point nor leading zeros already.
-            f"{price}{size}"
-            for price, size in chain(asks[:_CHECKSUM_LEVELS], bids[:_CHECKSUM_LEVELS])
-        ).encode()
-    )
-
-
-def trade_frame(kind: str, prints: tuple[Print, ...] | list[Print], item: Instrument) -> bytes:
-    """Trades oldest first; `side` is the taker's."""
-    trades = ",".join(
-        _trade(
-            item.symbol,
-            "buy" if fill.taker_buys else "sell",
-            padded(fill.price, item.price_decimals),
-            padded(fill.size, item.size_decimals),
-            fill.trade_id,
-            stamp_us_full(fill.ts_ns),
-        )
-        for fill in prints
-    )
-    return f'{{"channel":"trade","type":"{kind}","data":[{trades}]}}'.encode()
-
-
-def book_frame(kind: str, pair: Pair, sides: tuple[_Side, _Side], *, ts_ns: int | None) -> bytes:
-    """The given levels with the checksum of the whole book as it now stands."""
-    item = pair.instrument
-    bids, asks = (
-        ",".join(
-            f'{{"price":{padded(price, item.price_decimals)},"qty":{padded(size, item.size_decimals)}}}'
-            for price, size in side
-        )
-        for side in sides
-    )
-    digits = checksum(*pair.book.top(_CHECKSUM_LEVELS), item)
-    when = "" if ts_ns is None else f',"timestamp":"{stamp_us_full(ts_ns)}"'
-    return (
-        f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"{_spelled(item.symbol)}","bids":[{bids}],'
-        f'"asks":[{asks}],"checksum":{digits}{when}}}]}}'
-    ).encode()
-
-
-def _changed(old: _Side, new: _Side, standing: dict[int, int]) -> _Side:
+def _changed(old: Side, new: Side, standing: dict[int, int]) -> Side:
     before = dict(old)
     after = dict(new)
     removed = [(price, 0) for price in before if price not in after and price not in standing]
     return removed + [(price, size) for price, size in new if before.get(price) != size]
-
-
-def _ticker_frame(kind: str, pair: Pair) -> bytes:
-    item, day = pair.instrument, pair.day
-    bids, asks = pair.book.top(1)
-    bid, ask = bids[0] if bids else (0, 0), asks[0] if asks else (0, 0)
-    last = day.last or item.first_price
-    mean = day.value // day.size if day.size else last
-
-    def price(value: int) -> str:
-        return padded(value, item.price_decimals)
-
-    def size(value: int) -> str:
-        return padded(value, item.size_decimals)
-
-    change = day.last - day.first
-    return (
-        f'{{"channel":"ticker","type":"{kind}","data":[{{"symbol":"{_spelled(item.symbol)}",'
-        f'"bid":{price(bid[0])},"bid_qty":{size(bid[1])},"ask":{price(ask[0])},"ask_qty":{size(ask[1])},'
-        f'"last":{price(last)},"volume":{size(day.size)},"vwap":{price(mean)},'
-        f'"low":{price(day.low or last)},"high":{price(day.high or last)},'
-        f'"change":{price(change)},"change_pct":{change / (day.first or last) * 100:.2f}}}]}}'
-    ).encode()
-
-
-def _trade(symbol: str, side: str, price: str, size: str, trade_id: int, when: str) -> str:
-    return (
-        f'{{"symbol":"{_spelled(symbol)}","side":"{side}","price":{price},"qty":{size},'
-        f'"ord_type":"market","trade_id":{trade_id},"timestamp":"{when}"}}'
-    )
-
-
-def _instrument(item: Instrument) -> dict[str, Any]:
-    return {
-        "symbol": _spelled(item.symbol),
-        "base": item.base_asset,
-        "quote": item.quote_asset,
-        "status": "online",
-        "price_precision": item.price_decimals,
-        "qty_precision": item.size_decimals,
-        "price_increment": msgspec.Raw(padded(1, item.price_decimals).encode()),
-        "qty_increment": msgspec.Raw(padded(1, item.size_decimals).encode()),
-        "qty_min": msgspec.Raw(padded(1, item.size_decimals).encode()),
-    }
 
 
 def _acknowledgement(request: _Request, result: dict[str, Any], now_ns: int) -> Frame:
@@ -325,7 +240,3 @@ def _tag(request: _Request) -> dict[str, int]:
 
 def _message(channel: str, body: dict[str, Any]) -> Frame:
     return Frame(channel, msgspec.json.encode(body))
-
-
-def _spelled(symbol: str) -> str:
-    return symbol.replace("-", "/")
