@@ -1,0 +1,116 @@
+"""Tables of bars to frames of bars."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from etl.bars import kernels
+from etl.bars.rounding import Ints, Limbs, decimals, limbs, minus, ratio
+from etl.bars.schema import BAR_SCHEMA, TIME
+from etl.bars.trades import Int64s
+
+
+class Table(NamedTuple):
+    """Bars before rounding: sums as scaled whole numbers, times in us; see `etl.bars.kernels` for the cells."""
+
+    sums: Ints
+    times: Int64s
+    price_scale: int
+    size_scale: int
+
+    def rescaled(self, price_scale: int, size_scale: int) -> "Table":
+        """The same numbers at scales that are not smaller."""
+        if (price_scale, size_scale) == (self.price_scale, self.size_scale):
+            return self
+        by_price, by_size = 10 ** (price_scale - self.price_scale), 10 ** (size_scale - self.size_scale)
+        sums = self.sums.astype(object)
+        sums[list(kernels.PRICE_CELLS)] *= by_price
+        sums[list(kernels.SIZE_CELLS)] *= by_size
+        for hi, lo in kernels.VALUE_CELLS:
+            sums[hi], sums[lo] = limbs((sums[hi] * kernels.LIMB + sums[lo]) * (by_price * by_size))
+        return Table(sums, self.times, price_scale, size_scale)
+
+
+class Labels(NamedTuple):
+    """What the kind of bar says of its bars, beside what they hold."""
+
+    time_start: Int64s
+    time_end: Int64s
+    available_at: Int64s
+    is_partial: npt.NDArray[np.bool_]
+    close_reason: str
+    threshold: float | None
+
+
+def joined(tables: list[Table]) -> Table:
+    """The tables as one, at the largest scales, which the last table has."""
+    times = np.concatenate([table.times for table in tables], axis=1)
+    scales = (tables[-1].price_scale, tables[-1].size_scale)
+    whole = np.concatenate([table.rescaled(*scales).sums for table in tables], axis=1)
+    if whole.dtype == object and whole.max() < kernels.SUM_LIMIT:
+        whole = whole.astype(np.int64)
+    return Table(whole, times, *scales)
+
+
+def frame_of(table: Table, labels: Labels, *, ids: tuple[pl.Series, pl.Series], bar_seq: int) -> pl.DataFrame:
+    """The bars as a frame of `BAR_SCHEMA`, numbered from `bar_seq`; floats are rounded here and only here.
+
+    Raises: InputUnreadable where an exact column cannot hold a sum.
+    """
+    times = table.times
+    columns: dict[str, object] = {
+        "bar_seq": np.arange(bar_seq, bar_seq + times.shape[1], dtype=np.int64),
+        "time_start": _utc(labels.time_start),
+        "time_end": _utc(labels.time_end),
+        "first_ts": _utc(times[kernels.FIRST_US]),
+        "last_ts": _utc(times[kernels.LAST_US]),
+        "time_span_us": times[kernels.LAST_US] - times[kernels.FIRST_US],
+        "first_trade_id": ids[0],
+        "last_trade_id": ids[1],
+        **_amounts(table),
+        "close_reason": pl.repeat(labels.close_reason, times.shape[1], dtype=pl.String, eager=True),
+        "is_partial": labels.is_partial,
+        "has_gap": times[kernels.GAP] > 0,
+        "threshold": pl.repeat(labels.threshold, times.shape[1], dtype=pl.Float64, eager=True),
+        "available_at": _utc(labels.available_at),
+        "known_at": _utc(times[kernels.KNOWN_US]),
+    }
+    return pl.DataFrame(columns, schema=BAR_SCHEMA)
+
+
+def _amounts(table: Table) -> dict[str, object]:
+    """Prices, sums and counts."""
+    sums, ones = table.sums, np.ones(table.times.shape[1], dtype=np.int64)
+    value_scale = table.price_scale + table.size_scale
+    sizes = _parts(limbs(sums[kernels.VOLUME]), limbs(sums[kernels.BUY_VOLUME]), limbs(sums[kernels.SELL_VOLUME]))
+    values = _parts(*((sums[hi], sums[lo]) for hi, lo in kernels.VALUE_CELLS))
+    counts = [sums[cell].astype(np.int64) for cell in (kernels.COUNT, kernels.BUY_COUNT, kernels.SELL_COUNT)]
+    columns: dict[str, object] = {
+        name: ratio(limbs(sums[cell]), ones, tens=table.price_scale)
+        for name, cell in (
+            ("open", kernels.OPEN),
+            ("high", kernels.HIGH),
+            ("low", kernels.LOW),
+            ("close", kernels.CLOSE),
+        )
+    }
+    columns["vwap"] = ratio(values[""], sums[kernels.VOLUME], tens=table.price_scale)
+    columns["volume_exact"] = decimals(sizes[""], scale=table.size_scale, name="volume")
+    columns["dollar_volume_exact"] = decimals(values[""], scale=value_scale, name="dollar_volume")
+    for side in sizes:
+        columns[f"{side}volume"] = ratio(sizes[side], ones, tens=table.size_scale)
+        columns[f"{side}dollar_volume"] = ratio(values[side], ones, tens=value_scale)
+    columns["tick_count"], columns["buy_tick_count"], columns["sell_tick_count"] = counts
+    columns["unknown_tick_count"] = counts[0] - counts[1] - counts[2]
+    return columns
+
+
+def _parts(total: Limbs, buy: Limbs, sell: Limbs) -> dict[str, Limbs]:
+    """By column prefix: all, buys, sells, and the rest."""
+    return {"": total, "buy_": buy, "sell_": sell, "unknown_": minus(total, buy, sell)}
+
+
+def _utc(us: Int64s) -> pl.Series:
+    return pl.Series(us).cast(TIME)

@@ -1,0 +1,234 @@
+"""The inner loops. Each is written once and runs on two kinds of numbers.
+
+Compiled by numba on machine integers it is the fast path; the same source, interpreted on Python ints, is the path for
+numbers of any size (see `on`). A size and a value (price x size) are two limbs of base 2^31, `hi * 2^31 + lo` with
+0 <= lo < 2^31, so that sums are exact. Machine integers need price < 2^31, size < 2^50 and every sum below 2^62, which
+the caller has checked.
+
+Bars are two matrices with one column per bar: `sums`, of either kind of numbers, and `times`, always int64; their rows
+are the cells below. `stops[j]` is the row after bar j's last trade.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+SUM_CELLS = (
+    "count", "buy_count", "sell_count", "open", "high", "low", "close", "volume", "buy_volume", "sell_volume",
+    "value_hi", "value_lo", "buy_value_hi", "buy_value_lo", "sell_value_hi", "sell_value_lo",
+)  # fmt: skip
+COUNT, BUY_COUNT, SELL_COUNT, OPEN, HIGH, LOW, CLOSE, VOLUME, BUY_VOLUME, SELL_VOLUME = range(10)
+VALUE_HI, VALUE_LO, BUY_VALUE_HI, BUY_VALUE_LO, SELL_VALUE_HI, SELL_VALUE_LO = range(10, 16)
+TIME_CELLS = ("first_us", "last_us", "known_us", "gap", "first_row", "last_row")
+FIRST_US, LAST_US, KNOWN_US, GAP, FIRST_ROW, LAST_ROW = range(6)
+
+PRICE_CELLS = (OPEN, HIGH, LOW, CLOSE)
+SIZE_CELLS = (VOLUME, BUY_VOLUME, SELL_VOLUME)
+VALUE_CELLS = ((VALUE_HI, VALUE_LO), (BUY_VALUE_HI, BUY_VALUE_LO), (SELL_VALUE_HI, SELL_VALUE_LO))
+
+BITS = 31
+LIMB = 1 << BITS
+MASK = LIMB - 1
+PRICE_LIMIT = 1 << 31
+SUM_LIMIT = 1 << 62
+BLOCK = 64
+
+
+def on(numbers: object, kernel: Any) -> Callable[..., Any]:
+    """The form of `kernel` for these numbers: compiled for an array, interpreted for a list of Python ints."""
+    chosen: Callable[..., Any] = getattr(kernel, "py_func", kernel) if isinstance(numbers, list) else kernel
+    return chosen
+
+
+@njit(cache=True)
+def accumulate(price, size_hi, size_lo, side, stops, sums):  # type: ignore[no-untyped-def]
+    """Add the trades to `sums`, whose first column holds the open bar; the last column is the open bar afterwards."""
+    start = 0
+    for bar in range(sums.shape[1]):
+        stop = stops[bar] if bar < len(stops) else len(price)
+        if start == stop:
+            continue
+        # Slices counted from 0: numba guards rows counted from `start` against being negative, at five times the time.
+        p, v_hi, v_lo, s = price[start:stop], size_hi[start:stop], size_lo[start:stop], side[start:stop]
+        if sums[COUNT, bar] == 0:
+            sums[OPEN, bar] = sums[HIGH, bar] = sums[LOW, bar] = p[0]
+        high = low = p[0]
+        for i in range(len(p)):
+            high, low = max(high, p[i]), min(low, p[i])
+        sums[HIGH, bar] = max(sums[HIGH, bar], high)
+        sums[LOW, bar] = min(sums[LOW, bar], low)
+        sums[CLOSE, bar] = p[len(p) - 1]
+        volume = buys = buy_volume = sells = sell_volume = 0
+        hi = lo = buy_hi = buy_lo = sell_hi = sell_lo = 0
+        for i in range(len(p)):  # masks, not branches: sides are a coin's toss
+            size = v_hi[i] * LIMB + v_lo[i]
+            low_part = p[i] * v_lo[i]
+            value_hi, value_lo = p[i] * v_hi[i] + (low_part >> BITS), low_part & MASK
+            buy, sell = -(s[i] > 0), -(s[i] < 0)
+            volume, buy_volume, sell_volume = volume + size, buy_volume + (size & buy), sell_volume + (size & sell)
+            hi, buy_hi, sell_hi = hi + value_hi, buy_hi + (value_hi & buy), sell_hi + (value_hi & sell)
+            lo, buy_lo, sell_lo = lo + value_lo, buy_lo + (value_lo & buy), sell_lo + (value_lo & sell)
+            buys, sells = buys - buy, sells - sell
+        lo += sums[VALUE_LO, bar]
+        buy_lo += sums[BUY_VALUE_LO, bar]
+        sell_lo += sums[SELL_VALUE_LO, bar]
+        sums[COUNT, bar] += stop - start
+        sums[BUY_COUNT, bar] += buys
+        sums[SELL_COUNT, bar] += sells
+        sums[VOLUME, bar] += volume
+        sums[BUY_VOLUME, bar] += buy_volume
+        sums[SELL_VOLUME, bar] += sell_volume
+        sums[VALUE_HI, bar] += hi + (lo >> BITS)
+        sums[VALUE_LO, bar] = lo & MASK
+        sums[BUY_VALUE_HI, bar] += buy_hi + (buy_lo >> BITS)
+        sums[BUY_VALUE_LO, bar] = buy_lo & MASK
+        sums[SELL_VALUE_HI, bar] += sell_hi + (sell_lo >> BITS)
+        sums[SELL_VALUE_LO, bar] = sell_lo & MASK
+        start = stop
+
+
+@njit(cache=True)
+def stamp(ts, ts_rises, known, known_rises, offset, is_open, stops, times):  # type: ignore[no-untyped-def]
+    """Add the trades' times and rows to `times`, laid out like `sums`.
+
+    `ts_rises`, `known_rises`: no value is below the one before it. `offset` is the number of the first row; `is_open`:
+    the first column holds trades already.
+    """
+    start = 0
+    for bar in range(times.shape[1]):
+        stop = stops[bar] if bar < len(stops) else len(ts)
+        if start == stop:
+            continue
+        last_us, known_us = ts[stop - 1], known[stop - 1]
+        if not ts_rises:
+            for moment in ts[start:stop]:
+                last_us = max(last_us, moment)
+        if not known_rises:
+            for moment in known[start:stop]:
+                known_us = max(known_us, moment)
+        if bar > 0 or not is_open:
+            times[FIRST_US, bar], times[FIRST_ROW, bar] = ts[start], offset + start
+            times[LAST_US, bar], times[KNOWN_US, bar] = last_us, known_us
+        times[LAST_US, bar] = max(times[LAST_US, bar], last_us)
+        times[KNOWN_US, bar] = max(times[KNOWN_US, bar], known_us)
+        times[LAST_ROW, bar] = offset + stop - 1
+        start = stop
+
+
+@njit(cache=True)
+def volume_stops(size_hi, size_lo, have, threshold, stops):  # type: ignore[no-untyped-def]
+    """How many bars reach `threshold`, counted from the open bar's volume `have`; fills `stops`."""
+    count = 0
+    for i in range(len(size_hi)):
+        have += size_hi[i] * LIMB + size_lo[i]
+        if have >= threshold:
+            stops[count] = i + 1
+            count += 1
+            have = 0
+    return count
+
+
+@njit(cache=True)
+def value_stops(price, size_hi, size_lo, hi, lo, threshold_hi, threshold_lo, stops):  # type: ignore[no-untyped-def]
+    """How many bars reach the threshold, counted from the open bar's value `hi, lo`; fills `stops`.
+
+    A block of rows that cannot reach it is added as a whole.
+    """
+    count = 0
+    for start in range(0, len(price), BLOCK):
+        p, v_hi, v_lo = price[start : start + BLOCK], size_hi[start : start + BLOCK], size_lo[start : start + BLOCK]
+        all_hi, all_lo = hi, lo
+        for i in range(len(p)):
+            low_part = p[i] * v_lo[i]
+            all_hi += p[i] * v_hi[i] + (low_part >> BITS)
+            all_lo += low_part & MASK
+        all_hi, all_lo = all_hi + (all_lo >> BITS), all_lo & MASK
+        if all_hi < threshold_hi or (all_hi == threshold_hi and all_lo < threshold_lo):
+            hi, lo = all_hi, all_lo
+            continue
+        for i in range(len(p)):
+            low_part = p[i] * v_lo[i] + lo
+            hi += p[i] * v_hi[i] + (low_part >> BITS)
+            lo = low_part & MASK
+            if hi > threshold_hi or (hi == threshold_hi and lo >= threshold_lo):
+                stops[count] = start + i + 1
+                count += 1
+                hi = lo = 0
+    return count
+
+
+@njit(cache=True)
+def bucket_stops(ts, end_us, step_us, stops):  # type: ignore[no-untyped-def]
+    """How many buckets end; fills `stops`.
+
+    `end_us` is the exclusive end of the newest bucket so far. No trade may lie before the newest bucket it comes after.
+    """
+    count = 0
+    for i in range(len(ts)):
+        if ts[i] >= end_us:
+            stops[count] = i
+            count += 1
+            end_us += ((ts[i] - end_us) // step_us + 1) * step_us
+    return count
+
+
+@njit(cache=True)
+def punctual(ts, end_us, step_us, keep):  # type: ignore[no-untyped-def]
+    """Set `keep[i]` to whether trade i lies in the newest bucket opened before it, or opens a newer one."""
+    for i in range(len(ts)):
+        keep[i] = ts[i] >= end_us - step_us
+        if ts[i] >= end_us:
+            end_us += ((ts[i] - end_us) // step_us + 1) * step_us
+
+
+@njit(cache=True)
+def disorder(keys, last):  # type: ignore[no-untyped-def]
+    """(keys below the one before, keys not above it, keys more than one above it); of one key or more."""
+    falls, stalls, jumps = int(keys[0] < last), int(keys[0] <= last), int(keys[0] - 1 > last)
+    before, after = keys[:-1], keys[1:]
+    for i in range(len(after)):
+        falls += after[i] < before[i]
+        stalls += after[i] <= before[i]
+        jumps += after[i] - 1 > before[i]
+    return falls, stalls, jumps
+
+
+@njit(cache=True)
+def side_codes(views, buy, sell, codes):  # type: ignore[no-untyped-def]
+    """Set `codes[i]` to +1, -1 or 0 where the first word of the string view is `buy`, `sell` or another."""
+    for i in range(len(codes)):
+        word = views[i, 0]
+        codes[i] = np.int8(word == buy) - np.int8(word == sell)
+
+
+@njit(cache=True)
+def scale_prices(values, factor, out):  # type: ignore[no-untyped-def]
+    """(rows that are not a positive whole number of 1/factor below the limit, a bound of all); fills `out`, int32.
+
+    Proof of exactness: k < 10^15 has at most 15 digits and k / factor rounds to the value, so k / factor is the one
+    decimal of that many digits that the float stands for, which is its shortest text.
+    """
+    bad = bound = 0
+    for i in range(len(values)):
+        k = np.rint(values[i] * factor)
+        good = (k / factor == values[i]) and (k < PRICE_LIMIT) and (k > 0.5)
+        bad += not good
+        out[i] = np.int32(k)
+        bound |= out[i]  # as wide as the largest; a maximum of floats would not be vectorised
+    return bad, bound
+
+
+@njit(cache=True)
+def scale_sizes(values, factor, out_hi, out_lo):  # type: ignore[no-untyped-def]
+    """As `scale_prices`, into two limbs."""
+    bad = bound = 0
+    for i in range(len(values)):
+        k = np.rint(values[i] * factor)
+        good = (k / factor == values[i]) and (k < 1e15) and (k > 0.5)
+        bad += not good
+        hi = np.floor(k * (1.0 / LIMB))
+        out_hi[i], out_lo[i] = np.int32(hi), np.int32(k - hi * LIMB)
+        bound |= out_hi[i]
+    return bad, bound * LIMB + MASK

@@ -1,0 +1,54 @@
+"""What a builder remembers between batches: typed, versioned, and small enough for a checkpoint."""
+
+from msgspec import Struct
+
+VERSION = 1
+
+
+class SavedBar(Struct, frozen=True, kw_only=True):
+    """The trades since the last bar. `sums` are whole numbers as text: they may exceed 64 bits."""
+
+    sums: dict[str, str]  # cell -> whole number, see etl.bars.kernels.SUM_CELLS
+    times: dict[str, int]  # cell -> us since 1970, or a flag
+    first_trade_id: str
+    last_trade_id: str
+
+
+class Memory(Struct, frozen=True, kw_only=True):
+    """What tells a new trade from a repeated and from a late one.
+
+    Trades with a `trade_seq` and trades without are remembered apart; each follows its own order.
+    """
+
+    last_seq: int | None = None
+    floor_seq: int | None = None  # what lies below is no longer, or was never, known
+    holes: tuple[tuple[int, int], ...] = ()  # (first, last) of the ids passed over, ascending
+    last_us: int | None = None
+    last_epoch: str = ""
+    last_arrival: int = -1
+    ids: tuple[str, ...] = ()  # the last ids, oldest first
+
+
+class Counters(Struct, frozen=True, kw_only=True):
+    """What happened to the trades given so far."""
+
+    n_trades: int = 0  # in bars, the open one included
+    n_dup: int = 0  # dropped: seen before
+    n_late: int = 0  # dropped: behind a trade already used, and not seen before
+    n_ts_regress: int = 0  # used, although stamped before the trade used just before
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """Everything a builder needs to go on as if it had never stopped."""
+
+    kind: str
+    params: str  # canonical JSON
+    params_hash: str
+    version: int = VERSION
+    bar_seq: int = 0  # of the next bar
+    price_scale: int = 0
+    size_scale: int = 0
+    open_bar: SavedBar | None = None
+    last_us: int | None = None  # of the last trade used
+    memory: Memory = Memory()
+    counters: Counters = Counters()

@@ -1,0 +1,72 @@
+"""A batch in steps that the kernels can take whole: sums that fit, or Python ints."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from etl.bars.kernels import BITS, SIZE_CELLS, SUM_LIMIT, VALUE_CELLS
+from etl.bars.open_bar import OpenBar
+from etl.bars.scaling import Ints, Prices, Sizes, scaled_prices, scaled_sizes
+from etl.bars.trades import Int64s, Trades
+
+ROWS_PER_STEP = 1 << 16  # bounds the sums of one kernel call, and keeps its arrays near the processor
+
+
+class Step(NamedTuple):
+    """Some rows of a batch; the numbers are arrays, or lists of Python ints where one is too large for a kernel."""
+
+    first_row: int
+    price: Ints
+    size_hi: Ints
+    size_lo: Ints
+    side: Ints
+    ts: Int64s
+    known: Int64s
+    gap_rows: Int64s  # counted from the step's first row
+    price_scale: int
+    size_scale: int
+
+
+def step_of(trades: Trades, *, first_row: int, bar: OpenBar) -> Step:
+    """The step that begins at `first_row` and goes on from `bar`, at the bar's scales or larger ones.
+
+    Raises: InputUnreadable for a price or an amount that is not a positive finite number.
+    """
+    rows = slice(first_row, min(first_row + ROWS_PER_STEP, len(trades.ts)))
+    prices = scaled_prices(trades.price[rows], texts=_within(trades.price_texts, rows), scale=bar.price_scale)
+    sizes = scaled_sizes(trades.amount[rows], texts=_within(trades.amount_texts, rows), scale=bar.size_scale)
+    gaps = trades.gap_rows[(trades.gap_rows >= rows.start) & (trades.gap_rows < rows.stop)] - rows.start
+    numbers: list[Ints] = [prices.values, sizes.hi, sizes.lo, trades.side[rows]]
+    if not _fits(prices, sizes, bar.rescaled(prices.scale, sizes.scale)):
+        numbers = [column if isinstance(column, list) else column.tolist() for column in numbers]
+    price, hi, lo, side = numbers
+    return Step(first_row, price, hi, lo, side, trades.ts[rows], trades.known[rows], gaps, prices.scale, sizes.scale)
+
+
+def _within(texts: dict[int, str], rows: slice) -> dict[int, str]:
+    if not texts:
+        return texts
+    return {row - rows.start: texts[row] for row in range(rows.start, rows.stop) if row in texts}
+
+
+def _fits(prices: Prices, sizes: Sizes, bar: OpenBar) -> bool:
+    """Whether no sum of the step can reach the limit of the compiled kernels."""
+    if isinstance(prices.values, list) or isinstance(sizes.hi, list):
+        return False
+    n = len(prices.values)
+    volume = bar.sums[SIZE_CELLS[0]] + n * sizes.bound
+    value_hi = bar.sums[VALUE_CELLS[0][0]] + n * prices.bound * ((sizes.bound >> BITS) + 1)
+    return max(volume, value_hi) < SUM_LIMIT
+
+
+def marked(gap_rows: Int64s, stops: Int64s, *, reach_back: bool) -> Int64s:
+    """The numbers of the bars that a gap lies in; `reach_back`: or just behind."""
+    bars = np.searchsorted(stops, gap_rows, side="right")
+    if not reach_back or not len(stops):
+        return bars
+    return np.concatenate((bars, (bars - 1)[(bars > 0) & (stops[bars - 1] == gap_rows)]))
+
+
+def no_stops() -> Int64s:
+    """No bar ends."""
+    return np.empty(0, dtype=np.int64)

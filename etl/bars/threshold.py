@@ -1,0 +1,81 @@
+"""Thresholds and intervals as a person writes them, to exact numbers."""
+
+import math
+import re
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import TypeAlias
+
+Number: TypeAlias = int | float | Decimal | str
+
+_UNITS_US = {
+    "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000,
+}  # fmt: skip
+
+
+def positive(value: Number, name: str) -> Decimal:
+    """The exact decimal of a positive number; a float stands for its shortest text.
+
+    Raises: ValueError.
+
+    >>> positive(0.1, "threshold"), positive("1e6", "threshold")
+    (Decimal('0.1'), Decimal('1E+6'))
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"{name} must be a number, was {value!r}")  # noqa: TRY004 - one kind of error for a bad value
+    try:
+        number = Decimal(repr(float(value)) if isinstance(value, float) else str(value).strip())
+    except InvalidOperation:
+        raise ValueError(f"{name} must be a number, was {value!r}") from None
+    if not (number.is_finite() and number > 0):
+        raise ValueError(f"{name} must be positive and finite, was {value!r}")
+    return number
+
+
+def plain(number: Decimal) -> str:
+    """The one text of a number, without exponent and trailing zeros.
+
+    >>> plain(Decimal("1E+6")), plain(Decimal("0.50"))
+    ('1000000', '0.5')
+    """
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def reached_from(threshold: Decimal, scale: int) -> int:
+    """The smallest whole number n with n / 10^scale >= threshold.
+
+    >>> reached_from(Decimal("0.25"), 1)
+    3
+    """
+    return math.ceil(Fraction(threshold) * Fraction(10) ** scale)
+
+
+def interval_us(interval: Number) -> int:
+    """The length in us of an interval: seconds, or text such as "500ms", "1m", "4h", "1d", "1w".
+
+    Raises: ValueError.
+
+    >>> interval_us(60) == interval_us("1m") == interval_us("60") == 60_000_000
+    True
+    """
+    match = re.fullmatch(r"\s*([0-9.]+)\s*(ms|s|m|h|d|w)\s*", interval) if isinstance(interval, str) else None
+    seconds_text, unit = match.groups() if match else (interval, "s")
+    try:
+        us = positive(seconds_text, "interval") * _UNITS_US[unit]
+    except ValueError:
+        raise ValueError(
+            f"interval must be positive seconds or text such as '1m', '5m', '1h', '1d', '1w', was {interval!r}"
+        ) from None
+    if us != us.to_integral_value() or us >= 2**53:
+        raise ValueError(f"interval must be whole microseconds, was {interval!r}")
+    return int(us)
+
+
+def seconds_text(us: int) -> str:
+    """An interval in seconds, as bar sets are named.
+
+    >>> seconds_text(60_000_000), seconds_text(500_000)
+    ('60s', '0.5s')
+    """
+    return f"{plain(Decimal(us) / 1_000_000)}s"
