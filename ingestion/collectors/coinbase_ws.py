@@ -1,7 +1,7 @@
 """`CoinbaseCollector`: a socket around `ingestion.exchanges.coinbase`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -22,15 +22,14 @@ class CoinbaseOptions:
     """What to collect from where."""
 
     url: str
-    products: tuple[str, ...]
-    tables: tuple[str, ...] = ("trades", "ticker", "l2")
+    products: Mapping[str, tuple[str, ...]]  # by table: trades, ticker, l2
     silence_timeout_s: float = 5.0  # heartbeats come each second: this long without a frame is a dead connection
 
     def __post_init__(self) -> None:
         """Refuse what the exchange would refuse."""
-        unknown = set(self.tables) - set(coinbase.CHANNELS)
-        if unknown or not self.tables or not self.products:
-            raise ValueError(f"needs products and tables among {sorted(coinbase.CHANNELS)}, unknown: {sorted(unknown)}")
+        unknown = sorted(set(self.products) - set(coinbase.CHANNELS))
+        if unknown or not any(self.products.values()):
+            raise ValueError(f"needs products for tables among {sorted(coinbase.CHANNELS)}, unknown: {unknown}")
 
 
 class _Sequence:
@@ -86,7 +85,7 @@ class CoinbaseCollector(BaseCollector):
 
     async def _subscribe(self, socket: ClientConnection) -> None:
         try:
-            for message in coinbase.subscribe_messages(self._options.products, self._options.tables):
+            for message in coinbase.subscribe_messages(self._options.products):
                 await socket.send(message, text=True)
                 await asyncio.sleep(_SUBSCRIBE_PAUSE_S)
         except ConnectionClosed:
@@ -122,8 +121,8 @@ class CoinbaseCollector(BaseCollector):
             return
         self.inlet.statistics.sequence_breaks += 1
         self.inlet.interrupt("sequence_break", f"sequence_num {expected}..{number - 1} missing")
-        if "l2" in self._options.tables:  # a book is whole again only from a fresh snapshot on
-            for message in coinbase.resubscribe_l2(self._options.products):
+        if books := self._options.products.get("l2"):  # a book is whole again only from a fresh snapshot on
+            for message in coinbase.resubscribe_l2(books):
                 await socket.send(message, text=True)
 
 

@@ -7,7 +7,7 @@ this connection and says nothing across a reconnect; trade ids are contiguous pe
 Source: docs.cdp.coinbase.com, Advanced Trade WebSocket channels; recorded frames of 2026-08-09.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -108,10 +108,11 @@ class Message(msgspec.Struct, gc=False):
     refusal: str | None = None
 
 
-def subscribe_messages(products: Iterable[str], tables: Iterable[str]) -> list[bytes]:
-    """The frames to send after connecting: one channel each, and heartbeats, which keep quiet channels open."""
-    ids = list(products)
-    wanted = [{"type": "subscribe", "product_ids": ids, "channel": CHANNELS[table]} for table in tables]
+def subscribe_messages(products: Mapping[str, Sequence[str]]) -> list[bytes]:
+    """The frames to send after connecting: one per table, and heartbeats, which keep quiet channels open."""
+    wanted = [
+        {"type": "subscribe", "product_ids": list(ids), "channel": CHANNELS[table]} for table, ids in products.items()
+    ]
     return [msgspec.json.encode(m) for m in [{"type": "subscribe", "channel": "heartbeats"}, *wanted]]
 
 

@@ -99,7 +99,7 @@ async def native(url: str, root: Path) -> float:
     writer = StreamingParquetWriter(lake, WriterOptions(), epoch=epoch, clock=clock, disk=Disk())
     pipeline = IngestionPipeline(writer, PipelineOptions(), epoch=epoch, clock=clock)
     inlet = pipeline.inlet("native", "coinbaseadvanced")
-    options = CoinbaseOptions(url, ("BTC-USD",), ("trades",), 30)
+    options = CoinbaseOptions(url, {"trades": ("BTC-USD",)}, 30)
     collector = CoinbaseCollector(options, inlet, RetryPolicy())
     start = time.process_time()
     run = asyncio.create_task(pipeline.run([collector]))

@@ -1,0 +1,121 @@
+"""`daedalus ingest`: settings to collectors, and nothing else."""
+
+import asyncio
+import random
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from config.capture import CcxtExchange
+from config.config import DEFAULT_FILE, Settings, load_config
+from ingestion.collectors.base_collector import BaseCollector
+from ingestion.collectors.coinbase_ws import CoinbaseCollector, CoinbaseOptions
+from ingestion.pipeline import IngestionPipeline, PipelineOptions
+from ingestion.retry import RetryPolicy
+from ingestion.writers.parquet_writer import StreamingParquetWriter, WriterOptions
+from ingestion.writers.segments import SegmentOptions
+from scripts.config_commands import ConfigFile
+from shared.clock import SystemClock
+from shared.disk import Disk
+from shared.errors import SettingsInvalid
+from shared.log import configure, get_log
+from shared.partitioning import epoch_name
+from shared.rows import Stream
+
+_COINBASE_TABLES = {"market_trades": "trades", "ticker": "ticker", "level2": "l2"}
+log = get_log("ingest")
+
+
+def ingest(config: ConfigFile = DEFAULT_FILE) -> None:
+    """Capture what the settings name, until SIGTERM or Ctrl-C; then write, sync and seal everything."""
+    settings = load_config(config)
+    configure(settings.logging.level, format=settings.logging.format)
+    for notice in settings.notices:
+        log.warning("settings", notice=notice)
+    asyncio.run(run(settings))
+
+
+async def run(settings: Settings, *, on_synced: Callable[[dict[Stream, int]], None] | None = None) -> None:
+    """One capture process, from recovery to the last sealed journal."""
+    pipeline = build_pipeline(settings, on_synced=on_synced)
+    collectors = build_collectors(settings, pipeline)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, pipeline.stop)
+    log.info("capturing", feeds=[collector.inlet.name for collector in collectors], raw=str(settings.lake().raw))
+    await pipeline.run(collectors, heartbeat=settings.lake().state / "ingestion.json")
+    log.info("stopped", rows=pipeline.statistics()["rows_total"])
+
+
+def build_pipeline(
+    settings: Settings, *, on_synced: Callable[[dict[Stream, int]], None] | None = None
+) -> IngestionPipeline:
+    """The pipeline that the settings describe; whatever an earlier process left has been recovered."""
+    ingestion, clock = settings.ingestion, SystemClock()
+    segments = SegmentOptions(ingestion.raw_format, ingestion.parquet_compression, ingestion.parquet_compression_level)
+    writer_options = WriterOptions(ingestion.segment_max_mb, ingestion.segment_max_seconds, segments)
+    epoch = epoch_name(clock.wall_ns(), random.getrandbits(16))
+    disk = Disk(durable=ingestion.enable_fsync)
+    writer = StreamingParquetWriter(settings.lake(), writer_options, epoch=epoch, clock=clock, disk=disk)
+    options = PipelineOptions(
+        batch_size=ingestion.batch_size,
+        flush_interval_s=ingestion.flush_interval_seconds,
+        journal_sync_s=ingestion.journal_sync_ms / 1000,
+        queue_bytes_max=round(ingestion.queue_max_mb * 2**20),
+        queue_rows_max=ingestion.queue_maxsize,
+    )
+    return IngestionPipeline(writer, options, epoch=epoch, clock=clock, on_synced=on_synced)
+
+
+def build_collectors(settings: Settings, pipeline: IngestionPipeline) -> list[BaseCollector]:
+    """One collector per exchange that the settings turn on."""
+    ingestion = settings.ingestion
+    retry = RetryPolicy(
+        ingestion.reconnect_delay,
+        ingestion.reconnect_delay_max,
+        ingestion.max_reconnect_attempts,
+        ingestion.auto_reconnect,
+    )
+    collectors: list[BaseCollector] = []
+    if products := {_COINBASE_TABLES[name]: ids for name, ids in settings.coinbase.subscriptions.items()}:
+        options = CoinbaseOptions(settings.coinbase.ws_url, products, settings.coinbase.silence_timeout_s)
+        collectors.append(CoinbaseCollector(options, pipeline.inlet("native", "coinbaseadvanced"), retry))
+    for exchange_id, exchange in settings.ccxt.exchanges.items():
+        if exchange.subscriptions:
+            collectors.append(_ccxt_collector(exchange_id, exchange, pipeline, retry))
+    if not collectors:
+        raise SettingsInvalid(
+            "nothing to capture: no symbols are named", hint="Name symbols under coinbase.symbols or ccxt.exchanges"
+        )
+    return collectors
+
+
+def _ccxt_collector(
+    exchange_id: str, exchange: CcxtExchange, pipeline: IngestionPipeline, retry: RetryPolicy
+) -> BaseCollector:
+    from ingestion.collectors.ccxt_collector import CcxtCollector, CcxtOptions
+
+    secrets = {"apiKey": exchange.api_key, "secret": exchange.secret, "password": exchange.password}
+    options = CcxtOptions(
+        exchange_id,
+        trades=exchange.channels.watchTrades,
+        ticker=exchange.channels.watchTicker,
+        orderbook=exchange.channels.watchOrderBook,
+        orderbook_depth=exchange.orderbook_depth,
+        options=exchange.options,
+        urls=_nested(exchange.urls),
+        credentials={name: secret.get_secret_value() for name, secret in secrets.items() if secret},
+    )
+    return CcxtCollector(options, pipeline.inlet("ccxt", exchange_id), retry)
+
+
+def _nested(urls: Mapping[str, str]) -> dict[str, Any]:
+    """Ccxt's tree of addresses from keys like `ws.publicV2`."""
+    tree: dict[str, Any] = {}
+    for key, url in urls.items():
+        *parents, name = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = url
+    return tree

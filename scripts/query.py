@@ -1,0 +1,57 @@
+"""`daedalus query`: SQL over the lake's tables."""
+
+from typing import Annotated
+
+import duckdb
+import polars as pl
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from config.config import DEFAULT_FILE, load_config
+from scripts.config_commands import ConfigFile
+from shared.errors import InputUnreadable
+from storage.lake import tables
+
+
+def query(
+    sql: Annotated[
+        str, typer.Argument(help="SQL over trades, gaps, ..., silver_trades, bars. Empty: list the tables.")
+    ] = "",
+    config: ConfigFile = DEFAULT_FILE,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Most rows to print.")] = 100,
+) -> None:
+    """Run one SQL statement over the lake and print the rows."""
+    lake = load_config(config).lake()
+    known = tables(lake)
+    if not known:
+        raise InputUnreadable(f"{lake.ready}: no tables yet", hint="Capture something first: daedalus ingest")
+    if not sql:
+        typer.echo("\n".join(f"{table.name}\t{table.pattern}" for table in known).expandtabs(16))
+        return
+    connection = duckdb.connect()
+    for table in known:
+        connection.execute(
+            f"create view {table.name} as select * from read_parquet('{table.pattern}', union_by_name=true)"
+        )
+    try:
+        rows = pl.DataFrame(connection.sql(sql).to_arrow_table())
+    except duckdb.Error as error:
+        names = ", ".join(table.name for table in known)
+        first_line = str(error).splitlines()[0]
+        raise InputUnreadable(f"the query was refused: {first_line}", hint=f"Tables are: {names}") from error
+    if csv:
+        typer.echo(rows.head(limit).write_csv(), nl=False)
+    else:
+        _print(rows, limit)
+
+
+def _print(rows: pl.DataFrame, limit: int) -> None:
+    table = Table(*rows.columns)
+    for row in rows.head(limit).iter_rows():
+        table.add_row(*("" if value is None else str(value) for value in row))
+    console = Console()
+    console.print(table)
+    if rows.height > limit:
+        console.print(f"{rows.height - limit} more rows; raise --limit to see them")

@@ -1,0 +1,68 @@
+"""`daedalus watch`: settings to the watcher, and nothing else."""
+
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Annotated
+
+import typer
+
+from config.config import DEFAULT_FILE, Settings, load_config
+from config.refinement import TimeBarSet
+from etl.core.config import BarSet, EtlOptions, FilterSpec
+from etl.core.executor import TransformExecutor
+from etl.watcher import watch as run_watcher
+from scripts.config_commands import ConfigFile
+from shared.log import configure
+
+
+def watch(
+    config: ConfigFile = DEFAULT_FILE,
+    once: Annotated[bool, typer.Option("--once", help="Process what is there, then end.")] = False,
+    full_scan: Annotated[bool, typer.Option("--full-scan", help="Look at every published file again first.")] = False,
+    end_of_data: Annotated[
+        bool,
+        typer.Option("--end-of-data", help="Nothing will come any more: close open bars as partial. Implies --once."),
+    ] = False,
+    exchange: Annotated[list[str] | None, typer.Option(help="Only these exchanges. Implies --once.")] = None,
+    symbol: Annotated[list[str] | None, typer.Option(help="Only these symbols. Implies --once.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 runs all streams in this one.")] = 0,
+) -> None:
+    """Turn captured segments into silver trades and bars as they arrive, until SIGTERM or Ctrl-C."""
+    settings = load_config(config)
+    configure(settings.logging.level, format=settings.logging.format)
+    only = FilterSpec(tuple(exchange or ()), tuple(symbol or ()))
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None
+    executor = TransformExecutor(etl_options(settings, only=only), workers=pool)
+    try:
+        if once or end_of_data or exchange or symbol:
+            for result in executor.run(full_scan=full_scan, end_of_data=end_of_data):
+                bars = ", ".join(f"{count} {name}" for name, count in result.bars.items()) or "no bars"
+                typer.echo(f"{result.key.exchange} {result.key.symbol}: {result.trades_out} trades, {bars}")
+            return
+        if full_scan:
+            executor.run(full_scan=True)
+        stopped = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopped.set())
+        run_watcher(executor, poll_interval_s=settings.etl.poll_interval_s, stopped=stopped)
+    finally:
+        executor.close()
+        if pool:
+            pool.shutdown()
+
+
+def etl_options(settings: Settings, *, only: FilterSpec = FilterSpec()) -> EtlOptions:  # noqa: B008 - frozen
+    """What the settings say of silver and gold, as plain values."""
+    sets = []
+    for bars in settings.etl.bars if settings.etl.channels.trades.enabled else ():
+        params = {"interval": bars.interval} if isinstance(bars, TimeBarSet) else {"threshold": str(bars.threshold)}
+        sets.append(BarSet(bars.type, params, FilterSpec(bars.exchanges or (), bars.symbols or ())))
+    return EtlOptions(
+        settings.lake(),
+        lateness_s=settings.etl.lateness_s,
+        bars=tuple(sets),
+        checkpoint_keep_days=settings.etl.checkpoint_keep_days,
+        only=only,
+    )

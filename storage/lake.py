@@ -1,0 +1,36 @@
+"""The lake as tables: what there is to read, and the paths of it. Nobody else needs to know a folder."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.partitioning import Lake
+
+
+@dataclass(frozen=True)
+class LakeTable:
+    """A table under the name by which people ask for it."""
+
+    name: str
+    pattern: str  # of its Parquet files, for any reader that takes globs
+
+
+def tables(lake: Lake) -> list[LakeTable]:
+    """Every table that has files: bronze by its name, `silver_<name>`, and `bars` with all its bar sets."""
+    found = [
+        LakeTable(path.name, f"{lake.ready}/*/{path.name}/**/*.parquet") for path in _unique(lake.ready.glob("*/*"))
+    ]
+    silver = lake.silver("trades").parent
+    found += [LakeTable(f"silver_{path.name}", f"{path}/**/*.parquet") for path in _unique(silver.glob("*"))]
+    bars = lake.bars("any").parent
+    if bars.is_dir():
+        found.append(LakeTable("bars", f"{bars}/**/*.parquet"))
+    return found
+
+
+def _unique(paths: Iterable[Path]) -> list[Path]:
+    by_name: dict[str, Path] = {}
+    for path in paths:
+        if path.is_dir() and not path.name.startswith("."):
+            by_name.setdefault(path.name, path)
+    return [by_name[name] for name in sorted(by_name)]
