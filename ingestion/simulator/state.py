@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ingestion.simulator.events import Book, Instrument, Moment, Print
 
 # Trades kept per symbol for snapshots and REST; the oldest half goes when it is full.
-HISTORY_MAX = 400_000
+HISTORY_MAX = 200_000
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """What the exchange made and sent: the yardstick a collector's store is held against."""
 
+import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,7 @@ from ingestion.simulator.events import Instrument, Moment, plain, stamp_us
 from ingestion.simulator.faults import Fault
 from shared.errors import InputUnreadable
 
-TRADES_MAX = 2_000_000
+TRADES_MAX = 1_000_000  # about 250 bytes each
 
 
 class MadeTrade(msgspec.Struct, frozen=True, gc=False):
@@ -42,20 +43,28 @@ class _Line(msgspec.Struct, omit_defaults=True):
 class Truth:
     """Trades in the order they happened and frames sent, per venue.
 
-    Memory holds at most `TRADES_MAX` trades; beyond that `is_whole` is False and only the log has them all.
+    Memory holds at most `TRADES_MAX` trades; beyond that `is_whole` is False, `trades` refuses, and only the
+    log has them all.
     """
 
-    def __init__(self, log: Path | None = None) -> None:
+    def __init__(self, log: Path | None = None, *, keep: int = TRADES_MAX) -> None:
+        self._keep = keep
         self.is_whole = True
         self.frames: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.faults: list[tuple[str, Fault]] = []
         self._trades: defaultdict[tuple[str, str], list[MadeTrade]] = defaultdict(list)
-        self._kept = 0
+        self._made: Counter[str] = Counter()
         self._encode = msgspec.json.Encoder().encode
         self._log: BinaryIO | None = log.open("ab") if log else None
 
     def trades(self, venue: str, symbol: str) -> list[MadeTrade]:
-        """Every trade of `symbol` (`BTC-USD` or `BTC/USD`) at `venue`, oldest first."""
+        """Every trade of `symbol` (`BTC-USD` or `BTC/USD`) at `venue`, oldest first.
+
+        Raises:
+            ValueError: more trades were made than memory keeps.
+        """
+        if not self.is_whole:
+            raise ValueError(f"more than {self._keep} trades were made; give a truth log and read that")
         return list(self._trades.get((venue, symbol.replace("/", "-")), ()))
 
     def symbols(self, venue: str) -> list[str]:
@@ -64,7 +73,7 @@ class Truth:
 
     def count(self, venue: str | None = None) -> int:
         """Trades made at `venue`, or anywhere."""
-        return sum(len(made) for (at, _), made in self._trades.items() if venue in (None, at))
+        return sum(made for at, made in self._made.items() if venue in (None, at))
 
     def add(self, venue: str, moment: Moment, item: Instrument) -> None:
         """Record the moment's trades."""
@@ -113,8 +122,8 @@ class Truth:
         self.close()
 
     def _add(self, venue: str, symbol: str, trade: MadeTrade) -> None:
-        if self._kept < TRADES_MAX:
-            self._kept += 1
+        self._made[venue] += 1
+        if self._made.total() <= self._keep:
             self._trades[venue, symbol].append(trade)
         else:
             self.is_whole = False
@@ -131,7 +140,7 @@ def read_truth(path: Path) -> Truth:
     Raises:
         InputUnreadable: the file is missing or a line before the last is not of a truth log.
     """
-    truth = Truth()
+    truth = Truth(keep=sys.maxsize)
     decode = msgspec.json.Decoder(_Line).decode
     try:
         with path.open("rb") as lines:

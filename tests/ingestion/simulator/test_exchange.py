@@ -9,7 +9,7 @@ import ccxt.pro
 import pytest
 import websockets
 
-from ingestion.simulator import LocalExchange, SeededMarket, Timing, read_truth
+from ingestion.simulator import LocalExchange, SeededMarket, Timing, Truth, read_truth
 from shared.errors import InputUnreadable, PortInUse
 
 # A saturated websockets client reads no close frame; it need not wait 10 s for one.
@@ -185,6 +185,20 @@ async def test_the_log_tells_the_same_truth_while_it_is_written(tmp_path):
         spoiled.write(b"\n{}\n")
     with pytest.raises(InputUnreadable, match="not a line of a truth log"):
         read_truth(log)
+
+
+def test_a_truth_that_is_no_longer_whole_refuses_to_be_compared(tmp_path):
+    log = tmp_path / "truth.ndjson"
+    moments = market(trade_share=1.0).moments("kraken", start_ns=0)
+    items = {item.symbol: item for item in market().traded_on("kraken")}
+    with Truth(log, keep=50) as truth:
+        while truth.count() <= 50:
+            moment = next(moments)
+            truth.add("kraken", moment, items[moment.symbol])
+    with pytest.raises(ValueError, match="log"):
+        truth.trades("kraken", "BTC-USD")
+    told = read_truth(log)
+    assert sum(len(told.trades("kraken", symbol)) for symbol in told.symbols("kraken")) == truth.count()
 
 
 @pytest.mark.parametrize("options", [{"venues": ["nyse"]}, {"venues": []}])
