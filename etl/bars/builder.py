@@ -16,7 +16,7 @@ from etl.bars.kernels import FIRST_ROW, FIRST_US, GAP, LAST_ROW, LAST_US, accumu
 from etl.bars.open_bar import CARRIED, OpenBar, bar_of
 from etl.bars.order import Gate
 from etl.bars.schema import no_bars
-from etl.bars.steps import ROWS_PER_STEP, Step, marked, step_of
+from etl.bars.steps import Step, marked, step_of
 from etl.bars.trades import Int64s, Trades, read
 from shared.errors import InputUnreadable, StateMismatch
 
@@ -169,8 +169,10 @@ class Bars(ABC):
         carried = bar = self._bar
         last_us, n_ts_regress = self._last_us if self._last_us is not None else _MIN, 0
         tables = []
-        for first_row in range(0, len(trades.ts), ROWS_PER_STEP):
-            step = step_of(trades, first_row=first_row, bar=bar)
+        done = 0
+        while done < len(trades.ts):
+            step = step_of(trades, first_row=done, bar=bar)
+            done += len(step.ts)
             bar = bar.rescaled(step.price_scale, step.size_scale)
             table, falls = self._accumulated(step, bar, last_us=last_us)
             n_ts_regress += falls

@@ -69,7 +69,7 @@ def frame_of(table: Table, labels: Labels, *, ids: tuple[pl.Series, pl.Series], 
         "time_span_us": times[kernels.LAST_US] - times[kernels.FIRST_US],
         "first_trade_id": ids[0],
         "last_trade_id": ids[1],
-        **_amounts(table),
+        **_amounts(table, ids[0]),
         "close_reason": pl.repeat(labels.close_reason, times.shape[1], dtype=pl.String, eager=True),
         "is_partial": labels.is_partial,
         "has_gap": times[kernels.GAP] > 0,
@@ -80,7 +80,7 @@ def frame_of(table: Table, labels: Labels, *, ids: tuple[pl.Series, pl.Series], 
     return pl.DataFrame(columns, schema=BAR_SCHEMA)
 
 
-def _amounts(table: Table) -> dict[str, object]:
+def _amounts(table: Table, first_ids: pl.Series) -> dict[str, object]:
     """Prices, sums and counts."""
     sums, ones = table.sums, np.ones(table.times.shape[1], dtype=np.int64)
     value_scale = table.price_scale + table.size_scale
@@ -97,8 +97,8 @@ def _amounts(table: Table) -> dict[str, object]:
         )
     }
     columns["vwap"] = ratio(values[""], sums[kernels.VOLUME], tens=table.price_scale)
-    columns["volume_exact"] = decimals(sizes[""], scale=table.size_scale, name="volume")
-    columns["dollar_volume_exact"] = decimals(values[""], scale=value_scale, name="dollar_volume")
+    columns["volume_exact"] = decimals(sizes[""], scale=table.size_scale, name="volume", first_ids=first_ids)
+    columns["dollar_volume_exact"] = decimals(values[""], scale=value_scale, name="dollar_volume", first_ids=first_ids)
     for side in sizes:
         columns[f"{side}volume"] = ratio(sizes[side], ones, tens=table.size_scale)
         columns[f"{side}dollar_volume"] = ratio(values[side], ones, tens=value_scale)

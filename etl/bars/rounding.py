@@ -55,7 +55,7 @@ def ratio(numbers: Limbs, denominators: Ints, *, tens: int) -> npt.NDArray[np.fl
     return out
 
 
-def decimals(numbers: Limbs, *, scale: int, name: str) -> pl.Series:
+def decimals(numbers: Limbs, *, scale: int, name: str, first_ids: pl.Series) -> pl.Series:
     """`number / 10^scale` as an exact decimal column.
 
     Raises: InputUnreadable where a number has more digits than the column.
@@ -68,16 +68,19 @@ def decimals(numbers: Limbs, *, scale: int, name: str) -> pl.Series:
         _times(hi, lo, 10 ** min(shift, 9), 10 ** max(shift - 9, 0), buffer)
     else:
         whole = (int(high) * LIMB + int(low) for high, low in zip(hi.tolist(), lo.tolist(), strict=True))
-        buffer = b"".join(_unscaled(value, shift, name).to_bytes(16, "little") for value in whole)
+        buffer = b"".join(
+            _unscaled(value, shift, f"{name} of the bar from trade {first_id}").to_bytes(16, "little")
+            for value, first_id in zip(whole, first_ids, strict=True)
+        )
     column = pa.Array.from_buffers(pa.decimal128(DIGITS, PLACES), len(hi), [None, pa.py_buffer(buffer)])
     return pl.Series(name, column, dtype=EXACT)
 
 
-def _unscaled(value: int, shift: int, name: str) -> int:
+def _unscaled(value: int, shift: int, what: str) -> int:
     quotient, rest = divmod(value * int(10 ** max(shift, 0)), int(10 ** max(-shift, 0)))
     if rest or quotient >= 10**DIGITS:
         raise InputUnreadable(
-            f"{name} {value}E{shift - PLACES} has more digits than a decimal({DIGITS}, {PLACES}) holds",
+            f"the {what} is {value}E{shift - PLACES}: more digits than a decimal({DIGITS}, {PLACES}) holds",
             hint="Round prices and amounts to the exchange's tick and lot size",
         )
     return quotient

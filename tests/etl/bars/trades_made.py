@@ -86,15 +86,14 @@ def referred(reference: Reference, trades: Sequence[Trade], *, flush: bool = Tru
     return reference.bars
 
 
-# Numbers: ticks, cents, very small and large ones, and such as need more digits than a float or a kernel has.
+# Numbers: ticks, cents, very small and large ones; and such as need more digits than a float or a kernel has. The
+# product of two has at most 18 decimal places, and forty of them fit the exact columns.
 NUMBERS = st.one_of(
     st.integers(1, 40).map(lambda n: Decimal(n) / 2),
     st.integers(1, 10_000_000).map(lambda n: Decimal(n) / 100),
-    st.sampled_from(["0.1", "1e-8", "1.23e-7", "3e5", "1e12", "60000.01", "0.00000001", "123456.789"]).map(Decimal),
+    st.sampled_from(["0.1", "1e-8", "1.23e-7", "3e5", "1e9", "60000.01", "123456.789"]).map(Decimal),
 )
-LONG_NUMBERS = st.sampled_from(["123456789.123456789", "9007199254740993", "0.123456789", "99999999999999.99"]).map(
-    Decimal
-)
+LONG_NUMBERS = st.sampled_from(["123456789.123456789", "900719925.474099301", "0.123456789", "2147483648"]).map(Decimal)
 
 
 @st.composite
