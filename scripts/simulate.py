@@ -14,6 +14,7 @@ from ingestion.simulator import Fault, LocalExchange, SeededMarket, Timing, open
 from ingestion.simulator.exchange import VENUES
 from shared.errors import DaedalusError
 
+_CLOSE_WITHIN_S = 5.0  # clients have this long to take what has happened
 _FAULT_HELP = "[venue:]kind@frames[:value], e.g. close@500, stall@2000:3s, kraken:drop@50#trade. Repeatable"
 
 
@@ -69,6 +70,8 @@ async def _serve(exchange: LocalExchange, *, ready_file: Path | None, duration_s
         await asyncio.wait(waits, timeout=duration_s or None, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
+        if not await exchange.close_market(within_s=_CLOSE_WITHIN_S):
+            typer.echo("simulated exchange: a client did not take all that happened", err=True)
         typer.echo(f"simulated exchange: made {exchange.truth.count()} trades")
 
 

@@ -133,6 +133,19 @@ class LocalExchange:
             for connection in feed.connections:
                 connection.poke()
 
+    async def close_market(self, *, within_s: float) -> bool:
+        """End every market that has begun; whether all that happened in it was sent within `within_s`."""
+        begun = [feed for feed in self._feeds.values() if feed.begun]
+        for feed in begun:
+            feed.close()
+        try:
+            async with asyncio.timeout(within_s):
+                for feed in begun:
+                    await feed.exhausted.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def __aenter__(self) -> "LocalExchange":
         async with AsyncExitStack() as stack:
             listener = _listen(self.port)

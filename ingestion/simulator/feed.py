@@ -36,6 +36,7 @@ class Feed:
         self.state = VenueState(source.traded_on(venue), has_book=source.has_book)
         self.connections: set[Connection] = set()
         self.begun = False
+        self._closing = False
         self.exhausted = asyncio.Event()
         self._changed = asyncio.Event()
         self._moments = self._rest(time.time_ns())
@@ -54,6 +55,11 @@ class Feed:
     def heard(self) -> None:
         """Note that a client came, went or said something."""
         self._heard_s = self._wall_s()
+        self._changed.set()
+
+    def close(self) -> None:
+        """Let nothing more happen: the market ends here, and what has happened is still sent."""
+        self._closing = True
         self._changed.set()
 
     async def run(self) -> None:
@@ -92,12 +98,14 @@ class Feed:
             await self._listener()
 
     async def _listener(self) -> None:
-        while not any(connection.session.wants_market for connection in self.connections):
+        while not (self._closing or any(connection.session.wants_market for connection in self.connections)):
             self._changed.clear()
             await self._changed.wait()
 
     async def _unpaced(self) -> None:
         for count, moment in enumerate(self._moments, 1):
+            if self._closing:
+                return
             self._happen(moment)
             if count % _BATCH == 0:
                 self._truth.flush()
@@ -115,6 +123,8 @@ class Feed:
             if ahead_s > 0.001 or count % _BATCH == 0:
                 self._truth.flush()
                 await asyncio.sleep(max(0.0, ahead_s))
+            if self._closing:
+                return
             self._happen(moment)
             for connection in [each for each in self.connections if each.hopeless]:
                 connection.dismiss(1008)
