@@ -19,8 +19,8 @@ from shared.clock import SystemClock
 from shared.disk import Disk
 from shared.errors import SettingsInvalid
 from shared.log import configure, get_log
-from shared.partitioning import epoch_name
 from shared.rows import Stream
+from storage.published import next_epoch
 
 _COINBASE_TABLES = {"market_trades": "trades", "ticker": "ticker", "level2": "l2"}
 log = get_log("ingest")
@@ -54,7 +54,7 @@ def build_pipeline(
     ingestion, clock = settings.ingestion, SystemClock()
     segments = SegmentOptions(ingestion.raw_format, ingestion.parquet_compression, ingestion.parquet_compression_level)
     writer_options = WriterOptions(ingestion.segment_max_mb, ingestion.segment_max_seconds, segments)
-    epoch = epoch_name(clock.wall_ns(), random.getrandbits(16))
+    epoch = next_epoch(settings.lake(), clock.wall_ns(), random.getrandbits(16))
     disk = Disk(durable=ingestion.enable_fsync)
     writer = StreamingParquetWriter(settings.lake(), writer_options, epoch=epoch, clock=clock, disk=disk)
     options = PipelineOptions(

@@ -6,12 +6,14 @@ steps of a publication; consumers already skip by (epoch, seq). The first line c
 from the runs before, so that a restart reads one log and not all of them.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from shared.clock import us_from_utc
 from shared.disk import AppendFile, Disk
-from shared.partitioning import Lake
+from shared.partitioning import Lake, epoch_name
 from shared.rows import Stream
 
 SUFFIX = ".log"
@@ -82,6 +84,18 @@ class PublishedLog:
     def _append_line(self, line: bytes) -> None:
         self._file.write(line + b"\n")
         self._file.sync()
+
+
+def next_epoch(lake: Lake, wall_ns: int, entropy: int) -> str:
+    """The name of a run that begins now, sorting after every run before it.
+
+    Two runs may begin in one second, and the clock may have been set back; which run came last is read from the names.
+    """
+    paths = log_paths(lake)
+    if paths:
+        last = datetime.strptime(paths[-1].stem[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        wall_ns = max(wall_ns, (us_from_utc(last) + 1_000_000) * 1000)
+    return epoch_name(wall_ns, entropy)
 
 
 def log_paths(lake: Lake) -> list[Path]:

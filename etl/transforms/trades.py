@@ -95,7 +95,7 @@ class TradesTransform(BaseTransform):
         valid = rows.filter(self._is_trade())
         fresh, duplicates = self._unseen(valid)
         waiting = fresh if self._pending is None else pl.concat([self._pending, fresh])
-        unique = waiting.unique("trade_id", keep="first", maintain_order=True)
+        unique = waiting.filter(_identity().is_first_distinct())
         ordered = unique.sort(self._order(), maintain_order=True)
         latest = valid["timestamp"].dt.timestamp("us").max() if valid.height else None
         watermark = max((w for w in (self._state.watermark_us, latest) if isinstance(w, int)), default=None)
@@ -143,7 +143,7 @@ class TradesTransform(BaseTransform):
                 raise LateRows
             return rows.filter(pl.col("trade_seq") > state.last_seq), old.height
         if state.last_key is not None:
-            fresh = rows.filter(~pl.col("trade_id").is_in(state.recent_ids))
+            fresh = rows.filter(~_identity().is_in(state.recent_ids))
             if fresh.select(_not_after(state.last_key).any()).item():
                 raise LateRows
             return fresh, rows.height - fresh.height
@@ -169,7 +169,7 @@ class TradesTransform(BaseTransform):
             gap_before = released["after_gap"]
             last = released.row(-1, named=True)
             moment = int(released["timestamp"].dt.timestamp("us")[-1])
-            ids = [*state.recent_ids, *released["trade_id"].to_list()][-self._dedup_window :]
+            ids = [*state.recent_ids, *released.select(_identity()).to_series()][-self._dedup_window :]
             key = (moment, str(last["epoch"]), int(last["seq"]))
             state = msgspec.structs.replace(state, last_key=key, recent_ids=ids)
         out = self._silver(released, state.ordinal, gap_before)
@@ -199,6 +199,12 @@ class TradesTransform(BaseTransform):
             pl.col("timestamp").dt.month().cast(pl.Int32).alias("month"),
             pl.col("timestamp").dt.day().cast(pl.Int32).alias("day"),
         ).match_to_schema(SCHEMA)
+
+
+def _identity() -> pl.Expr:
+    """What makes two rows the same trade; a trade without an id is like no other."""
+    own = pl.concat_str("epoch", "seq", separator="#")
+    return pl.when(pl.col("trade_id") == "").then(own).otherwise("trade_id")
 
 
 def _not_after(key: tuple[int, str, int]) -> pl.Expr:

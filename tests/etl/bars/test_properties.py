@@ -103,13 +103,8 @@ def test_both_number_paths_give_the_same(kind, params, threshold, trades, data):
 @given(trades=streams(with_seq=True))
 @quick
 def test_what_holds_of_all_bars(kind, params, threshold, trades):
-    """P2 to P7."""
-    reference = Reference(kind, threshold)
-    referred(reference, trades)
-    used = [t for t in trades if any(b["first_trade_id"] == t.trade_id for b in reference.bars)]
+    """P4 to P7."""
     bars = built(new(kind, params), trades)
-    assert sum(b["volume_exact"] for b in bars) == sum(b["volume_exact"] for b in reference.bars)
-    assert len(used) >= len(bars)
     for bar in bars:
         assert bar["low"] <= min(bar["open"], bar["close"]) <= max(bar["open"], bar["close"]) <= bar["high"]
         assert bar["low"] <= bar["vwap"] <= bar["high"]

@@ -242,6 +242,15 @@ def test_a_bar_set_added_later_begins_at_the_beginning(tmp_path: Path) -> None:
     assert bars["tick_count"].sum() == 100
 
 
+def test_trades_without_ids_are_all_different(tmp_path: Path) -> None:
+    lake = Lake.under(tmp_path)
+    same = Trade("BTC-USD", START_NS // 1000, "", None, "buy", "buy", 100.0, 1.0)
+    Recorder(lake, "okx").record([[same, same], [same]])
+    run(lake, end_of_data=True)
+    silver = pl.read_parquet(list(lake.silver("trades").glob("**/*.parquet")), hive_partitioning=False)
+    assert silver.height == 3
+
+
 def test_no_row_knows_the_future(tmp_path: Path) -> None:
     """Rows stamped up to T are the same whether or not anything came after T."""
     trades = market(7, exchange="kraken", trades=200)

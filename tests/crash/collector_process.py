@@ -1,0 +1,77 @@
+"""A real collector that tells its parent what it acknowledged and which phase it is in. It waits to be killed.
+
+Lines on standard output: `{"phase": ...}` when one begins, `{"phase": ""}` when it ends, and for every sync
+`{"epoch": ..., "rows": [[source, exchange, table, symbol, count], ...]}`: rows acknowledged in this epoch.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ingestion.writers.parquet_writer as parquet_writer
+import scripts.ingest
+from config.config import load_config
+from ingestion.writers.seal import Sealer
+from shared.disk import Disk
+from shared.log import configure
+from shared.rows import Stream
+
+PHASES: list[str] = []
+STEP_S = 0.004  # a card's pace: phases last long enough to be killed in
+
+
+def say(line: dict[str, Any]) -> None:
+    os.write(1, json.dumps(line).encode() + b"\n")
+
+
+class SlowDisk(Disk):
+    """A real disk that takes its time for every step of a publication."""
+
+    def rename(self, source: Path, target: Path) -> None:
+        time.sleep(STEP_S)
+        super().rename(source, target)
+
+    def remove(self, path: Path) -> None:
+        time.sleep(STEP_S)
+        super().remove(path)
+
+    def sync_file(self, path: Path) -> None:
+        time.sleep(STEP_S)
+        super().sync_file(path)
+
+    def sync_dir(self, path: Path) -> None:
+        time.sleep(STEP_S)
+        super().sync_dir(path)
+
+
+def announced(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        PHASES.append(name)
+        say({"phase": PHASES[0]})  # sealing and publishing inside a recovery are the recovery
+        try:
+            return call(*args, **kwargs)
+        finally:
+            PHASES.pop()
+            say({"phase": PHASES[0] if PHASES else ""})
+
+    return wrapper
+
+
+def acknowledged(counts: dict[Stream, int]) -> None:
+    epoch = next(log.stem for log in sorted(SETTINGS.lake().published.glob("*.log"), reverse=True))
+    say({"epoch": epoch, "rows": [[*stream, count] for stream, count in counts.items()]})
+
+
+if __name__ == "__main__":
+    SETTINGS = load_config(sys.argv[1])
+    configure(SETTINGS.logging.level)
+    scripts.ingest.Disk = SlowDisk  # type: ignore[misc]
+    Sealer.commit = announced("seal", Sealer.commit)  # type: ignore[method-assign]
+    Sealer.publish = announced("publish", Sealer.publish)  # type: ignore[method-assign]
+    parquet_writer.recover = announced("recovery", parquet_writer.recover)
+    asyncio.run(scripts.ingest.run(SETTINGS, on_synced=acknowledged))
