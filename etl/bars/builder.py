@@ -212,7 +212,7 @@ def _first_and_last(ids: pl.Series, times: Int64s, carried: OpenBar) -> tuple[pl
     both = []
     for cell, carried_id in ((FIRST_ROW, carried.first_id), (LAST_ROW, carried.last_id)):
         rows = times[cell]
-        found = ids.gather(np.maximum(rows, 0))
+        found = ids[np.maximum(rows, 0)]
         if rows[0] == CARRIED:
             found = pl.concat([pl.Series(found.name, [carried_id]), found[1:]])
         both.append(found)

@@ -1,6 +1,6 @@
 """Tables of bars to frames of bars."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,8 @@ from etl.bars import kernels
 from etl.bars.rounding import Ints, Limbs, decimals, limbs, minus, ratio
 from etl.bars.schema import BAR_SCHEMA, TIME
 from etl.bars.trades import Int64s
+
+Column: TypeAlias = pl.Series | npt.NDArray[Any]
 
 
 class Table(NamedTuple):
@@ -60,7 +62,7 @@ def frame_of(table: Table, labels: Labels, *, ids: tuple[pl.Series, pl.Series], 
     Raises: InputUnreadable where an exact column cannot hold a sum.
     """
     times = table.times
-    columns: dict[str, object] = {
+    columns: dict[str, Column] = {
         "bar_seq": np.arange(bar_seq, bar_seq + times.shape[1], dtype=np.int64),
         "time_start": _utc(labels.time_start),
         "time_end": _utc(labels.time_end),
@@ -70,24 +72,24 @@ def frame_of(table: Table, labels: Labels, *, ids: tuple[pl.Series, pl.Series], 
         "first_trade_id": ids[0],
         "last_trade_id": ids[1],
         **_amounts(table, ids[0]),
-        "close_reason": pl.repeat(labels.close_reason, times.shape[1], dtype=pl.String, eager=True),
+        "close_reason": pl.Series([labels.close_reason]).new_from_index(0, times.shape[1]),
         "is_partial": labels.is_partial,
         "has_gap": times[kernels.GAP] > 0,
-        "threshold": pl.repeat(labels.threshold, times.shape[1], dtype=pl.Float64, eager=True),
+        "threshold": pl.Series([labels.threshold], dtype=pl.Float64).new_from_index(0, times.shape[1]),
         "available_at": _utc(labels.available_at),
         "known_at": _utc(times[kernels.KNOWN_US]),
     }
-    return pl.DataFrame(columns, schema=BAR_SCHEMA)
+    return pl.DataFrame([pl.Series(name, columns[name]) for name in BAR_SCHEMA])
 
 
-def _amounts(table: Table, first_ids: pl.Series) -> dict[str, object]:
+def _amounts(table: Table, first_ids: pl.Series) -> dict[str, Column]:
     """Prices, sums and counts."""
     sums, ones = table.sums, np.ones(table.times.shape[1], dtype=np.int64)
     value_scale = table.price_scale + table.size_scale
     sizes = _parts(limbs(sums[kernels.VOLUME]), limbs(sums[kernels.BUY_VOLUME]), limbs(sums[kernels.SELL_VOLUME]))
     values = _parts(*((sums[hi], sums[lo]) for hi, lo in kernels.VALUE_CELLS))
     counts = [sums[cell].astype(np.int64) for cell in (kernels.COUNT, kernels.BUY_COUNT, kernels.SELL_COUNT)]
-    columns: dict[str, object] = {
+    columns: dict[str, Column] = {
         name: ratio(limbs(sums[cell]), ones, tens=table.price_scale)
         for name, cell in (
             ("open", kernels.OPEN),

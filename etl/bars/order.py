@@ -75,22 +75,23 @@ class Gate:
         return replace(self._memory, ids=tuple(self._ids))
 
     def _judge_ids(self, trades: Trades) -> Verdict:
-        memory, ids = self._memory, trades.ids.to_list()
-        if not ids:
+        memory, ids = self._memory, trades.ids
+        if not len(ids):
             return Verdict(None, memory, [])
-        if _ordered(trades, memory) and self._all_new(trades.ids, ids):
+        if _ordered(trades, memory) and self._all_new(ids):
             memory = replace(
                 memory,
                 last_us=int(trades.ts[-1]),
                 last_epoch=str(trades.epoch[-1]) if trades.epoch is not None else "",
                 last_arrival=int(trades.arrival[-1]) if trades.arrival is not None else -1,
             )
-            return Verdict(None, memory, ids[-self._window :])
-        return self._judge_each(ids, list(_keys(trades)), trades.arrival is None)
+            return Verdict(None, memory, ids.tail(self._window).to_list())
+        return self._judge_each(ids.to_list(), list(_keys(trades)), trades.arrival is None)
 
-    def _all_new(self, ids: pl.Series, texts: list[str]) -> bool:
-        if len(texts) < _SMALL_BATCH:
-            return len(set(texts)) == len(texts) and self._ids.keys().isdisjoint(texts)
+    def _all_new(self, ids: pl.Series) -> bool:
+        if len(ids) < _SMALL_BATCH:
+            texts = set(ids.to_list())
+            return len(texts) == len(ids) and self._ids.keys().isdisjoint(texts)
         seen = pl.Series(list(self._ids), dtype=pl.String)
         return bool(pl.concat([seen, ids.rename("")]).n_unique() == len(seen) + len(ids))
 

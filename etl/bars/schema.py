@@ -47,6 +47,9 @@ BAR_SCHEMA: pl.Schema = pl.Schema(
 )
 
 
+_NO_BARS = BAR_SCHEMA.to_frame()
+
+
 def no_bars() -> pl.DataFrame:
     """An empty frame of bars."""
-    return BAR_SCHEMA.to_frame()
+    return _NO_BARS.clone()

@@ -9,7 +9,7 @@ from etl.bars.open_bar import OpenBar
 from etl.bars.scaling import Ints, Prices, Sizes, scaled_prices, scaled_sizes
 from etl.bars.trades import Int64s, Trades
 
-ROWS_PER_STEP = 1 << 16  # bounds the sums of one kernel call, and keeps its arrays near the processor
+ROWS_PER_STEP = 1 << 17  # bounds the sums of one kernel call, and keeps its arrays near the processor
 
 
 class Step(NamedTuple):

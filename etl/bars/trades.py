@@ -49,7 +49,7 @@ def read(frame: pl.DataFrame) -> Trades:
 
     Raises: InputUnreadable for a missing column, a wrong type, or a null where a value must be.
     """
-    frame = frame.select([name for name in _COLUMNS if name in frame.columns]).rechunk()
+    frame = pl.DataFrame([frame[name].rechunk() for name in _COLUMNS if name in frame.columns])
     for name in TRADE_COLUMNS:
         if name not in frame.columns:
             raise InputUnreadable(f"trades have no column {name!r}", hint=f"They need {', '.join(TRADE_COLUMNS)}")
@@ -86,7 +86,9 @@ def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _times(column: pl.Series) -> Int64s:
     if not isinstance(column.dtype, pl.Datetime):
         raise InputUnreadable(f"column {column.name!r} of trades is {column.dtype}, not a datetime")
-    return frozen(column.dt.cast_time_unit("us").to_physical().to_numpy())
+    if column.dtype.time_unit != "us":
+        column = column.dt.cast_time_unit("us")
+    return frozen(column.to_physical().to_numpy())
 
 
 def _known(frame: pl.DataFrame, ts: Int64s) -> Int64s:
@@ -111,8 +113,9 @@ def _floats(column: pl.Series) -> npt.NDArray[np.float64]:
 def _nullable(column: pl.Series) -> tuple[Int64s | None, npt.NDArray[np.bool_] | None]:
     if column.null_count() == len(column):
         return None, None
-    known = column.is_not_null().to_numpy() if column.null_count() else None
-    return frozen(column.fill_null(0).cast(pl.Int64).to_numpy()), known
+    if not column.null_count():
+        return frozen(column.cast(pl.Int64).to_numpy()), None
+    return frozen(column.fill_null(0).cast(pl.Int64).to_numpy()), column.is_not_null().to_numpy()
 
 
 def _texts(frame: pl.DataFrame, name: str) -> dict[int, str]:

@@ -10,7 +10,7 @@ from numba import njit
 
 from etl.bars import DollarBars
 
-TRADES = 4_000_000
+TRADES = 5_000_000
 THRESHOLD = 1_000_000
 ROUNDS = 5
 TARGET = 0.25
