@@ -74,7 +74,9 @@ class CcxtExchange(Section):
     options: Options = Field(default={})
     """Handed to ccxt as its `options`; no secrets."""
     urls: Mapping[str, Address] = Field(default={})
-    """Addresses that replace ccxt's own, by ccxt's key, as `ws: ws://127.0.0.1:8765`."""
+    """Addresses that replace ccxt's own, by ccxt's key, as `ws: ws://127.0.0.1:8765` or `ws.publicV2: ...`."""
+    silence_timeout_s: Annotated[float, Field(ge=0.1, le=3600)] = 30.0
+    """Reconnect after this long without any message; 5 suits an exchange with heartbeats, as Kraken."""
     api_key: Secret = None
     """Optional; market data needs none on most exchanges."""
     secret: Secret = None

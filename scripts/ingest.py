@@ -78,11 +78,18 @@ def build_collectors(settings: Settings, pipeline: IngestionPipeline) -> list[Ba
     )
     collectors: list[BaseCollector] = []
     if products := {_COINBASE_TABLES[name]: ids for name, ids in settings.coinbase.subscriptions.items()}:
-        options = CoinbaseOptions(settings.coinbase.ws_url, products, settings.coinbase.silence_timeout_s)
+        options = CoinbaseOptions(
+            settings.coinbase.ws_url,
+            products,
+            silence_timeout_s=settings.coinbase.silence_timeout_s,
+            keep_info=ingestion.store_info_json,
+        )
         collectors.append(CoinbaseCollector(options, pipeline.inlet("native", "coinbaseadvanced"), retry))
     for exchange_id, exchange in settings.ccxt.exchanges.items():
         if exchange.subscriptions:
-            collectors.append(_ccxt_collector(exchange_id, exchange, pipeline, retry))
+            collectors.append(
+                _ccxt_collector(exchange_id, exchange, pipeline, retry, keep_info=ingestion.store_info_json)
+            )
     if not collectors:
         raise SettingsInvalid(
             "nothing to capture: no symbols are named", hint="Name symbols under coinbase.symbols or ccxt.exchanges"
@@ -91,7 +98,7 @@ def build_collectors(settings: Settings, pipeline: IngestionPipeline) -> list[Ba
 
 
 def _ccxt_collector(
-    exchange_id: str, exchange: CcxtExchange, pipeline: IngestionPipeline, retry: RetryPolicy
+    exchange_id: str, exchange: CcxtExchange, pipeline: IngestionPipeline, retry: RetryPolicy, *, keep_info: bool
 ) -> BaseCollector:
     from ingestion.collectors.ccxt_collector import CcxtCollector, CcxtOptions
 
@@ -104,6 +111,8 @@ def _ccxt_collector(
         orderbook_depth=exchange.orderbook_depth,
         options=exchange.options,
         urls=_nested(exchange.urls),
+        silence_timeout_s=exchange.silence_timeout_s,
+        keep_info=keep_info,
         credentials={name: secret.get_secret_value() for name, secret in secrets.items() if secret},
     )
     return CcxtCollector(options, pipeline.inlet("ccxt", exchange_id), retry)

@@ -24,6 +24,7 @@ class CoinbaseOptions:
     url: str
     products: Mapping[str, tuple[str, ...]]  # by table: trades, ticker, l2
     silence_timeout_s: float = 5.0  # heartbeats come each second: this long without a frame is a dead connection
+    keep_info: bool = False  # store the exchange's own record of each trade as well
 
     def __post_init__(self) -> None:
         """Refuse what the exchange would refuse."""
@@ -100,7 +101,7 @@ class CoinbaseCollector(BaseCollector):
             watchdog.fed = True
             rows: Sequence[Row]
             try:
-                message = coinbase.decode(frame)
+                message = coinbase.decode(frame, keep_info=self._options.keep_info)
             except FrameMalformed as error:
                 text = frame.decode(errors="backslashreplace")
                 rows = [Reject(coinbase.UNKNOWN_SYMBOL, None, "frames", error.reason, text)]

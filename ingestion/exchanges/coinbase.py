@@ -123,8 +123,8 @@ def resubscribe_l2(products: Iterable[str]) -> list[bytes]:
     return [msgspec.json.encode({"type": kind, "product_ids": ids, "channel": "level2"}) for kind in kinds]
 
 
-def decode(frame: bytes | str) -> Message:
-    """The rows of one frame, oldest first.
+def decode(frame: bytes | str, *, keep_info: bool = False) -> Message:
+    """The rows of one frame, oldest first; with `keep_info` each trade carries the exchange's own record.
 
     Raises:
         FrameMalformed: the frame is not JSON, or lacks what the protocol promises.
@@ -136,7 +136,7 @@ def decode(frame: bytes | str) -> Message:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FrameMalformed(EXCHANGE, f"not JSON: {error}") from error
     if isinstance(message, _Trades):
-        rows: list[Row] = [_trade(t) for event in message.events for t in reversed(event.trades)]
+        rows: list[Row] = [_trade(t, keep_info) for event in message.events for t in reversed(event.trades)]
     elif isinstance(message, _L2Data):
         rows = [row for event in message.events for row in _levels(event, message)]
     else:
@@ -164,7 +164,7 @@ def _frame_us(text: str) -> int:
         raise FrameMalformed(EXCHANGE, f"timestamp {text!r}") from error
 
 
-def _trade(trade: _Trade) -> Row:
+def _trade(trade: _Trade, keep_info: bool) -> Row:
     try:
         price, amount = positive(trade.price), positive(trade.size)
         return Trade(
@@ -178,6 +178,8 @@ def _trade(trade: _Trade) -> Row:
             amount,
             inexact_text(trade.price, price),
             inexact_text(trade.size, amount),
+            None,
+            msgspec.json.encode(trade).decode() if keep_info else None,
         )
     except ValueError as error:
         payload = msgspec.json.encode(trade).decode()
