@@ -31,8 +31,8 @@ class _Place:
 
     count: int = 0  # rows numbered in this epoch
     seq: int | None = None  # of the last row of an earlier epoch, known at a restart alone
-    trade_seq: int | None = None
-    trade_id: str | None = None
+    next_id: int | None = None  # the trade id that must come next, where ids are contiguous
+    last_id: str | None = None  # of the last trade, where they are not
     capture_us: int | None = None
     interruption: Interruption | None = None
     open_gaps: list[Gap] = field(default_factory=list)
@@ -55,12 +55,11 @@ class Feed:
                 continue
             evidence = f"epoch {tail.epoch} ended after seq {tail.seq}"
             self._places[ROW_TYPES[stream.table], stream.symbol] = _Place(
-                0,
-                tail.seq,
-                tail.trade_seq,
-                tail.trade_id,
-                tail.capture_us,
-                Interruption("restart", started_us, evidence),
+                seq=tail.seq,
+                next_id=None if tail.trade_seq is None else tail.trade_seq + 1,
+                last_id=tail.trade_id,
+                capture_us=tail.capture_us,
+                interruption=Interruption("restart", started_us, evidence),
             )
 
     def interrupt(self, interruption: Interruption, *, symbols: Iterable[str] | None = None) -> None:
@@ -88,11 +87,15 @@ class Feed:
                 place = self._place(kind, symbol)
                 if place.interruption and kind is not Trade:
                     gaps.append(self._resumed(row, place, capture_us))
+                place.capture_us = capture_us
             if kind is Trade:
-                self._trade(place, row, capture_us, gaps)  # type: ignore[arg-type]
+                this = row.trade_seq  # type: ignore[attr-defined]
+                if this is not None and this == place.next_id and place.interruption is None:
+                    place.next_id = this + 1  # the usual case, and all there is to it
+                else:
+                    self._trade(place, row, capture_us, gaps)  # type: ignore[arg-type]
             elif kind is Reject:
                 self._rejected(row)  # type: ignore[arg-type]
-            place.capture_us = capture_us
             seqs.append(place.count)
             place.count += 1
         if not gaps:
@@ -113,27 +116,29 @@ class Feed:
     def _rejected(self, reject: Reject) -> None:
         """A trade that was kept as a reject is not missing."""
         place = self._places.get((Trade, reject.symbol))
-        if place and reject.row_id and place.trade_seq is not None and reject.row_id == str(place.trade_seq + 1):
-            place.trade_seq, place.trade_id = place.trade_seq + 1, reject.row_id
+        if place and place.next_id is not None and reject.row_id == str(place.next_id):
+            place.next_id += 1
 
     def _trade(self, place: _Place, trade: Trade, capture_us: int, gaps: list[Row]) -> None:
-        last, this = place.trade_seq, trade.trade_seq
-        if last is not None and this == last + 1 and self._contiguous and not place.interruption:
-            place.trade_seq, place.trade_id = this, trade.trade_id
-            return
-        if not self._contiguous or this is None or last is None:
+        """A trade that does not simply follow on the one before."""
+        this, wanted = trade.trade_seq, place.next_id
+        if not self._contiguous or this is None:
             if place.interruption:
                 gaps.append(self._resumed(trade, place, capture_us))
-        elif this > last + 1:
-            gap = self._resumed(trade, place, capture_us, lost=this - last - 1)
+            place.last_id = trade.trade_id
+            return
+        if wanted is None:
+            if place.interruption:
+                gaps.append(self._resumed(trade, place, capture_us))
+        elif this > wanted:
+            gap = self._resumed(trade, place, capture_us, lost=this - wanted)
             gaps.append(gap)
             place.open_gaps = [*place.open_gaps, gap][-OPEN_GAPS_MAX:]
         elif place.interruption:
             gaps.append(self._resumed(trade, place, capture_us, lost=0))
-        elif place.open_gaps and this <= last:
+        elif this < wanted and place.open_gaps:
             gaps.extend(self._late(place, this))
-        if last is None or this is None or this > last:
-            place.trade_seq, place.trade_id = this, trade.trade_id
+        place.next_id = max(this + 1, wanted or 0)
 
     def _resumed(self, row: Row, place: _Place, capture_us: int, *, lost: int | None = None) -> Gap:
         """The gap between where the stream stood and the row that has come now."""
@@ -148,7 +153,7 @@ class Feed:
             cause=interruption.cause,
             status="filled" if lost == 0 else "open",
             prev_seq=place.seq,
-            prev_id=place.trade_id,
+            prev_id=place.last_id if place.next_id is None else str(place.next_id - 1),
             next_id=row.trade_id if isinstance(row, Trade) else None,
             start_ts=place.capture_us,
             end_ts=capture_us,

@@ -38,18 +38,30 @@ class Inlet:
 
     async def put(self, rows: Sequence[Row], *, wall_ns: int, mono_ns: int, frame_bytes: int = 0) -> None:
         """Take the rows of one message, waiting while the queue is full."""
-        statistics = self.statistics
+        if self.full:
+            await self.room()
+        self.take(rows, wall_ns, mono_ns, frame_bytes)
+
+    @property
+    def full(self) -> bool:
+        """Whether `room` must be awaited before `take`."""
+        return self._intake.full
+
+    async def room(self) -> None:
+        """Return when the queue has room."""
+        await self._intake.room()
+
+    def take(self, rows: Sequence[Row], wall_ns: int, mono_ns: int, frame_bytes: int) -> None:
+        """Take the rows of one message. Not a coroutine, because it runs for each message."""
+        statistics, feed = self.statistics, self._feed
         statistics.frames += 1
         if not rows:
             return
-        if self._intake.full:
-            await self._intake.room()
-        numbered, seqs = self._feed.number(rows, wall_ns // 1000)
+        numbered, seqs = feed.number(rows, wall_ns // 1000)
         statistics.rows += len(seqs)
         statistics.last_row_wall_ns = wall_ns
         if numbered is not rows or type(rows[0]) is Reject:
             self._count(numbered)
-        feed = self._feed
         self._intake.append(Capture(feed.source, feed.exchange, wall_ns, mono_ns, numbered, seqs, frame_bytes))
 
     def interrupt(self, cause: str, evidence: str, *, symbols: Iterable[str] | None = None) -> None:

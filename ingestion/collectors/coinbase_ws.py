@@ -94,14 +94,15 @@ class CoinbaseCollector(BaseCollector):
 
     async def _receive(self, socket: ClientConnection, watchdog: "_Watchdog") -> SessionEnd:
         sequence = _Sequence()
-        clock = self.inlet.clock
+        inlet, clock = self.inlet, self.inlet.clock
+        keep_info = self._options.keep_info
         while True:
             frame = await socket.recv(decode=False)
             wall_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
             watchdog.fed = True
             rows: Sequence[Row]
             try:
-                message = coinbase.decode(frame, keep_info=self._options.keep_info)
+                message = coinbase.decode(frame, keep_info=keep_info)
             except FrameMalformed as error:
                 text = frame.decode(errors="backslashreplace")
                 rows = [Reject(coinbase.UNKNOWN_SYMBOL, None, "frames", error.reason, text)]
@@ -113,7 +114,9 @@ class CoinbaseCollector(BaseCollector):
                 elif message.sequence_num is not None:
                     sequence.next += 1
                 rows = message.rows
-            await self.inlet.put(rows, wall_ns=wall_ns, mono_ns=mono_ns, frame_bytes=len(frame))
+            if inlet.full:
+                await inlet.room()
+            inlet.take(rows, wall_ns, mono_ns, len(frame))
 
     async def _broken(self, sequence: _Sequence, number: int, socket: ClientConnection) -> None:
         expected = sequence.next

@@ -12,7 +12,14 @@ from typing import TypeAlias
 
 import msgspec
 
-from ingestion.exchanges.wire_values import inexact_text, not_negative, optional_number, positive, utc_us
+from ingestion.exchanges.wire_values import (
+    EXACT_TEXT_MAX,
+    inexact_text,
+    not_negative,
+    optional_number,
+    positive,
+    utc_us,
+)
 from shared.errors import FrameMalformed
 from shared.exchange_facts import taker_sides
 from shared.rows import L2, Reject, Row, Ticker, Trade
@@ -165,19 +172,20 @@ def _frame_us(text: str) -> int:
 
 
 def _trade(trade: _Trade, keep_info: bool) -> Row:
+    price_text, size_text, side = trade.price, trade.size, trade.side
     try:
-        price, amount = positive(trade.price), positive(trade.size)
+        price, amount = positive(price_text), positive(size_text)
         return Trade(
             trade.product_id,
             utc_us(trade.time),
             trade.trade_id,
             int(trade.trade_id),
-            _TAKER_SIDE.get(trade.side),
-            trade.side,
+            _TAKER_SIDE.get(side),
+            side,
             price,
             amount,
-            inexact_text(trade.price, price),
-            inexact_text(trade.size, amount),
+            inexact_text(price_text, price) if len(price_text) > EXACT_TEXT_MAX else None,
+            inexact_text(size_text, amount) if len(size_text) > EXACT_TEXT_MAX else None,
             None,
             msgspec.json.encode(trade).decode() if keep_info else None,
         )

@@ -7,7 +7,7 @@ from functools import lru_cache
 from shared.clock import us_from_utc
 
 WIRE_NUMBER_MAX = 1e15  # no price or size of a market is larger; also stops "inf"
-_EXACT_TEXT_MAX = 15  # texts this short survive the way through float64 whatever they say
+EXACT_TEXT_MAX = 15  # texts this short survive the way through float64 whatever they say
 
 
 def positive(text: str) -> float:
@@ -48,7 +48,7 @@ def inexact_text(text: str, value: float) -> str | None:
     >>> inexact_text("65083.67", 65083.67), inexact_text("0.12345678901234567", 0.12345678901234567)
     (None, '0.12345678901234567')
     """
-    if len(text) <= _EXACT_TEXT_MAX or Decimal(repr(value)) == Decimal(text):
+    if len(text) <= EXACT_TEXT_MAX or Decimal(repr(value)) == Decimal(text):
         return None
     return text
 

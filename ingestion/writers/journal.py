@@ -63,7 +63,7 @@ class Journal:
         """Write the captures' rows as one block; captures are never split over blocks."""
         block = []
         for name, batch in encoding.batches(captures):
-            payload = encoding.to_payload(name, batch)
+            payload = encoding.to_payload(batch)
             block.append(frames.encode(name, batch.num_rows, self._number(), payload))
             self.rows += batch.num_rows
         self._file.write(b"".join(block))
