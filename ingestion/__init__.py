@@ -1,0 +1,1 @@
+"""Bytes from an exchange to typed rows, queue, journal and ready files."""

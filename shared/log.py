@@ -32,7 +32,7 @@ def configure(level: str = "info", *, format: str = "text") -> None:  # noqa: A0
         logger_factory=lambda *_: structlog.PrintLogger(_stderr()),
         cache_logger_on_first_use=False,  # standard error may be replaced after the first line
     )
-    forward = _StderrHandler()
+    forward = _Stderr()
     forward.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=steps,
@@ -40,7 +40,7 @@ def configure(level: str = "info", *, format: str = "text") -> None:  # noqa: A0
         )
     )
     root = logging.getLogger()
-    root.handlers = [handler for handler in root.handlers if not isinstance(handler, _StderrHandler)]
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, _Stderr)]
     root.addHandler(forward)
     root.setLevel(max(LEVELS[level], logging.WARNING))
 
@@ -88,7 +88,7 @@ def _stderr() -> TextIO:
     return sys.stderr
 
 
-class _StderrHandler(logging.StreamHandler[TextIO]):
+class _Stderr(logging.StreamHandler[TextIO]):
     """Writes to what standard error is now, as our own lines do."""
 
     def emit(self, record: logging.LogRecord) -> None:

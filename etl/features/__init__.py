@@ -1,0 +1,1 @@
+"""Pure features, one family per file."""

@@ -1,0 +1,1 @@
+"""History: backfill, import and repair of gaps, into the same bronze tables."""
