@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from etl.bars.kernels import BITS, SIZE_CELLS, SUM_LIMIT, VALUE_CELLS
+from etl.bars.kernels import SUM_LIMIT, VALUE_HI, VOLUME
 from etl.bars.open_bar import OpenBar
 from etl.bars.scaling import Ints, Prices, Sizes, scaled_prices, scaled_sizes
 from etl.bars.trades import Int64s, Trades
@@ -53,10 +53,10 @@ def _fits(prices: Prices, sizes: Sizes, bar: OpenBar) -> bool:
     """Whether no sum of the step can reach the limit of the compiled kernels."""
     if isinstance(prices.values, list) or isinstance(sizes.hi, list):
         return False
-    n = len(prices.values)
-    volume = bar.sums[SIZE_CELLS[0]] + n * sizes.bound
-    value_hi = bar.sums[VALUE_CELLS[0][0]] + n * prices.bound * ((sizes.bound >> BITS) + 1)
-    return max(volume, value_hi) < SUM_LIMIT
+    added = (
+        len(prices.values) * sizes.bound
+    )  # of volume; and no less than of the value's high limb, as prices are < 2^31
+    return max(bar.sums[VOLUME], bar.sums[VALUE_HI]) + added < SUM_LIMIT
 
 
 def marked(gap_rows: Int64s, stops: Int64s, *, reach_back: bool) -> Int64s:

@@ -90,6 +90,11 @@ def test_eight_tenths_are_eight_trades():
     assert [b["tick_count"] for b in built(DollarBars(threshold="0.8"), trades)] == [8, 8, 8]
 
 
+def test_a_threshold_finer_than_the_sizes_is_not_rounded_down():
+    assert [b["tick_count"] for b in built(VolumeBars(threshold="2.5"), sized(1, 1, 1, 1, 1, 1))] == [3, 3]
+    assert [b["tick_count"] for b in built(DollarBars(threshold="20.01"), sized(1, 1, 1, 1, 1, 1))] == [3, 3]
+
+
 def test_bars_of_one_moment_are_told_apart_by_number():
     bars = built(VolumeBars(threshold=1), sized(1, 1, 1))
     assert [(b["bar_seq"], b["time_start"]) for b in bars] == [(0, 0), (1, 0), (2, 0)]
