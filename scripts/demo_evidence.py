@@ -27,7 +27,9 @@ _TRADE = {
 }
 SENT = pl.Schema(_TRADE)
 BRONZE = pl.Schema({**_TRADE, "epoch": pl.String(), "seq": pl.Int64(), "capture_ts": _TIME})
-SILVER = pl.Schema({**_TRADE, "ordinal": pl.Int64(), "price_text": pl.String(), "amount_text": pl.String()})
+SILVER = pl.Schema(
+    {**_TRADE, "ordinal": pl.Int64(), "gap_before": pl.Boolean(), "price_text": pl.String(), "amount_text": pl.String()}
+)
 GAPS = pl.Schema(
     {
         "exchange": pl.String(),
