@@ -13,7 +13,6 @@ from rich.padding import Padding
 
 from scripts.demo_evidence import read_evidence
 from scripts.demo_folder import DemoFolder, fresh_folder
-from scripts.demo_processes import ChildFailed
 from scripts.demo_report import write_report
 from scripts.demo_run import OUTAGE_TRADES, Plan, Story, perform
 from scripts.demo_screen import Screen
@@ -28,7 +27,7 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where everything goes; an earlier demo's is replaced.")] = Path(
         "demo-lake"
     ),
-    seconds: Annotated[float, typer.Option(min=4, max=86_400, help="Time of capture, the outage not counted.")] = 60.0,
+    seconds: Annotated[float, typer.Option(min=4, max=3600, help="Time of capture, the outage not counted.")] = 60.0,
     rate: Annotated[float, typer.Option(min=5, max=5000, help="Market moments per second and venue.")] = 120.0,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal markets.")] = 7,
 ) -> None:
@@ -103,6 +102,3 @@ def _orderly_end() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-__all__ = ["ChildFailed", "demo", "judge", "show"]

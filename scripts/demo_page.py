@@ -47,7 +47,8 @@ svg rect.lost { fill: var(--lost); } svg rect.shade { opacity: .2; }
 svg path.price { fill: none; stroke: var(--line); stroke-width: .9; stroke-linejoin: round; opacity: .7; }
 svg .up { fill: var(--up); stroke: var(--up); } svg .down { fill: var(--down); stroke: var(--down); }
 svg rect.candle { fill-opacity: .42; stroke-width: .8; } svg line.wick { stroke-width: 1.1; stroke-opacity: .8; }
-svg rect.volume { stroke: none; fill-opacity: .8; } svg .has-gap { stroke-dasharray: 3 2; fill-opacity: .2; }
+svg rect.volume { stroke: none; fill-opacity: .8; } svg rect.candle.has-gap { stroke-dasharray: 3 2; fill-opacity: .2; }
+svg rect.volume.has-gap { fill-opacity: .5; }
 .tabs input { position: absolute; opacity: 0; pointer-events: none; }
 .tabs nav { display: flex; flex-wrap: wrap; gap: 6px; margin: 12px 0; }
 .tabs label { padding: 4px 11px; border: 1px solid var(--rule); border-radius: 999px; font-size: .84rem;

@@ -62,11 +62,11 @@ class StreamVerdict:
             (self.silver_altered, "altered in silver"),
         ):
             if ids:
-                yield f"{_trades(len(ids))} {what} ({self.name}: {_named(ids)})"
+                yield f"{_counted(len(ids), 'trade')} {what} ({self.name}: {_named(ids)})"
         if self.declared != self.in_gaps:
             yield f"gaps declare {self.declared:,} missing but {self.in_gaps:,} are ({self.name})"
         if self.seq_holes:
-            yield f"{self.seq_holes:,} holes in our own count ({self.name})"
+            yield f"{_counted(self.seq_holes, 'hole')} in our own count ({self.name})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +93,17 @@ class BarsVerdict:
 
     def problems(self) -> Iterator[str]:
         """What is wrong, in words."""
-        if not self.is_exact:
-            yield (
-                f"bars {self.bar_set} hold volume {self.volume:f} of {self.silver_volume:f} "
-                f"({self.exchange} {self.symbol})"
-            )
+        where = f"({self.exchange} {self.symbol})"
+        for held, silver, what in (
+            (self.volume, self.silver_volume, "volume"),
+            (self.value, self.silver_value, "value"),
+            (self.trades, self.silver_trades, "trades"),
+        ):
+            if held != silver:
+                yield f"bars {self.bar_set} hold {_plain(held)} of silver's {_plain(silver)} {what} {where}"
+                return
+        if not self.is_contiguous:
+            yield f"bars {self.bar_set} are not numbered without holes {where}"
 
 
 @dataclass(frozen=True)
@@ -128,12 +134,12 @@ class Verdict:
         if problems := self.problems:
             return f"LOST: {'; '.join(problems)}"
         sent, bronze, in_gaps, gaps = (self.total(name) for name in ("sent", "bronze", "in_gaps", "gaps"))
-        declared = f"{in_gaps:,} inside {gaps:,} declared {'gap' if gaps == 1 else 'gaps'}"
-        sets = len({bars.bar_set for bars in self.bars})
+        declared = f"{in_gaps:,} inside {_counted(gaps, 'declared gap')}"
+        bars, sets = sum(each.bars for each in self.bars), len({each.bar_set for each in self.bars})
         return (
-            f"NOTHING LOST: {_trades(sent)} sent = {bronze:,} in bronze + {declared}; "
+            f"NOTHING LOST: {_counted(sent, 'trade')} sent = {bronze:,} in bronze + {declared}; "
             f"{self.total('silver'):,} in silver, each once; "
-            f"{sum(bars.bars for bars in self.bars):,} bars of {sets} sets hold silver's exact volume"
+            f"{_counted(bars, 'bar')} of {_counted(sets, 'set')} hold silver's exact volume"
         )
 
 
@@ -255,5 +261,9 @@ def _named(ids: Sequence[str]) -> str:
     return f"trade {', '.join(ids[:_NAMED_MAX])}{more}"
 
 
-def _trades(count: int) -> str:
-    return f"{count:,} {'trade' if count == 1 else 'trades'}"
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _plain(number: Decimal | int) -> str:
+    return f"{Decimal(number).normalize():f}"
