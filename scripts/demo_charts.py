@@ -16,7 +16,7 @@ _TOP, _AXIS = 30, 28
 _COUNTS = 208  # right of the timeline, for its counts
 _SIDE = 74  # left of a price chart, for its numbers
 _TIMES = {True: 9, False: 4}  # about so many times on an axis, by whether it is wide
-_BRIEF = {SNAPSHOT: "filled", DECLARED: "declared missing", LOST: "lost"}
+_BRIEF = {SNAPSHOT: "filled", DECLARED: "in a gap", LOST: "lost"}
 _WORDS = {
     LIVE: "captured as it happened",
     SNAPSHOT: "missed, then filled by the snapshot on reconnect",

@@ -43,7 +43,8 @@ class StreamVerdict:
     seq_holes: int  # numbers missing in our own count
     silver: int
     silver_missing: tuple[str, ...]  # in bronze and not in silver
-    silver_extra: tuple[str, ...]  # in silver and not in bronze, or there twice
+    silver_extra: tuple[str, ...]  # in silver and not in bronze
+    silver_doubled: tuple[str, ...]  # in silver more than once
     silver_altered: tuple[str, ...]
 
     @property
@@ -58,7 +59,8 @@ class StreamVerdict:
             (self.invented, "in bronze but never sent"),
             (self.altered, "altered in bronze"),
             (self.silver_missing, "in bronze but not in silver"),
-            (self.silver_extra, "in silver twice or without bronze"),
+            (self.silver_extra, "in silver but not in bronze"),
+            (self.silver_doubled, "in silver more than once"),
             (self.silver_altered, "altered in silver"),
         ):
             if ids:
@@ -177,8 +179,7 @@ def _stream(evidence: Evidence, exchange: str, symbol: str) -> StreamVerdict:
     in_gaps = missing.filter(pl.col("gap_id").is_not_null())
     stored = bronze.unique("trade_id", keep="first", maintain_order=True)
     ranges = open_ranges(evidence.gaps).filter(here)
-    extra = silver.join(stored, on=_TRADE, how="anti")["trade_id"].to_list()
-    doubled = silver.filter(pl.col("trade_id").is_duplicated())["trade_id"].to_list()
+    doubled = silver.filter(pl.col("trade_id").is_duplicated()).unique("trade_id", maintain_order=True)
     return StreamVerdict(
         exchange=exchange,
         symbol=symbol,
@@ -194,7 +195,8 @@ def _stream(evidence: Evidence, exchange: str, symbol: str) -> StreamVerdict:
         seq_holes=_seq_holes(bronze, evidence.gaps.filter(here)),
         silver=silver.height,
         silver_missing=_ids(stored.join(silver, on=_TRADE, how="anti")),
-        silver_extra=tuple(dict.fromkeys([*extra, *doubled])),
+        silver_extra=_ids(silver.join(stored, on=_TRADE, how="anti")),
+        silver_doubled=_ids(doubled),
         silver_altered=_altered(silver, sent),
     )
 
