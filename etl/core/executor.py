@@ -1,7 +1,8 @@
 """`TransformExecutor`: finds what is new, plans it per stream, and runs the streams here or in other processes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any, Self
 
 import msgspec
@@ -73,13 +74,26 @@ class TransformExecutor:
         self._lock.release()
 
     def _run(self, plan: dict[StreamKey, list[Published]], *, end_of_data: bool) -> list[StreamResult]:
-        if self._workers is None:
-            return [run_stream(key, entries, self._options, end_of_data=end_of_data) for key, entries in plan.items()]
-        futures = [
-            self._workers.submit(run_stream, key, entries, self._options, end_of_data=end_of_data)
-            for key, entries in plan.items()
-        ]
-        return [future.result() for future in futures]
+        """Run every stream; one that fails does not keep the others from running.
+
+        Raises: ExceptionGroup of the streams' errors, after all have run.
+        """
+        run = partial(run_stream, options=self._options, end_of_data=end_of_data)
+        if self._workers:
+            futures = [self._workers.submit(run, key, entries) for key, entries in plan.items()]
+            calls: list[Callable[[], StreamResult]] = [future.result for future in futures]
+        else:
+            calls = [partial(run, key, entries) for key, entries in plan.items()]
+        results: list[StreamResult] = []
+        errors: list[Exception] = []
+        for call in calls:
+            try:
+                results.append(call())
+            except Exception as error:  # noqa: BLE001 - raised below, with those of the other streams
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup(f"{len(errors)} of {len(plan)} streams failed", errors)
+        return results
 
     def _plan(self, positions: dict[str, int]) -> tuple[dict[StreamKey, list[Published]], dict[str, int]]:
         """New files by stream, in the order they were published, and the log positions behind them."""

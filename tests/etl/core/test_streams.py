@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -16,8 +17,9 @@ from ingestion.continuity import Feed
 from ingestion.writers.parquet_writer import StreamingParquetWriter, WriterOptions
 from shared.disk import Disk
 from shared.errors import LakeLocked
-from shared.partitioning import Lake, epoch_name
+from shared.partitioning import Lake
 from shared.rows import Trade
+from storage.published import next_epoch
 from tests.ingestion.writers.lake_rows import START_NS, StepClock
 
 Tables: TypeAlias = dict[str, list[dict[str, object]]]
@@ -53,7 +55,7 @@ class Recorder:
 
     def record(self, journals: list[list[Trade]]) -> None:
         """One collector run that seals after each of these lists."""
-        epoch = epoch_name(self.clock.wall_ns(), self.runs)
+        epoch = next_epoch(self.lake, self.clock.wall_ns(), self.runs)
         self.runs += 1
         writer = StreamingParquetWriter(
             self.lake, WriterOptions(), epoch=epoch, clock=self.clock, disk=Disk(durable=False)
@@ -249,6 +251,38 @@ def test_trades_without_ids_are_all_different(tmp_path: Path) -> None:
     run(lake, end_of_data=True)
     silver = pl.read_parquet(list(lake.silver("trades").glob("**/*.parquet")), hive_partitioning=False)
     assert silver.height == 3
+
+
+@pytest.mark.parametrize("rows_per_step", [1, 50])
+def test_exchange_times_that_go_back_lose_no_trade_of_any_bar_set(tmp_path: Path, rows_per_step: int) -> None:
+    """The exchange's sequence is the order; its clock went back by two minutes in the middle."""
+    trades = market(4, exchange="kraken", trades=60)
+    back = [msgspec.structs.replace(t, timestamp=t.timestamp - 120_000_000) for t in trades[30:40]]  # type: ignore[operator]
+    lake = Lake.under(tmp_path)
+    Recorder(lake, "kraken").record([[*trades[:30], *back[:5]], [*back[5:], *trades[40:]]])
+    executor = TransformExecutor(
+        EtlOptions(lake, bars=BARS, disk=Disk(durable=False), rows_per_step=rows_per_step, lateness_s=300)
+    )
+    executor.run(end_of_data=True)
+    executor.close()
+    for bar_set in ("time", "tick", "volume", "dollar"):
+        bars = pl.read_parquet(
+            list(lake.processed.glob(f"gold/bars/bar_set={bar_set}-*/**/*.parquet")), hive_partitioning=False
+        )
+        assert bars["tick_count"].sum() == 60
+
+
+def test_one_failing_stream_does_not_stop_the_others(tmp_path: Path) -> None:
+    lake = Lake.under(tmp_path)
+    Recorder(lake, "kraken").record([market(1, exchange="kraken", trades=20)])
+    Recorder(lake, "okx").record([market(1, exchange="okx", trades=20)])
+    next(lake.ready.glob("native/trades/exchange=kraken/**/*.parquet")).unlink()
+    executor = TransformExecutor(options(lake))
+    with pytest.raises(ExceptionGroup) as error:
+        executor.run()
+    executor.close()
+    assert "missing" in str(error.value.exceptions[0])
+    assert list(lake.silver("trades").glob("exchange=okx/**/*.parquet"))
 
 
 def test_no_row_knows_the_future(tmp_path: Path) -> None:
