@@ -16,6 +16,7 @@ _TOP, _AXIS = 30, 28
 _COUNTS = 208  # right of the timeline, for its counts
 _SIDE = 74  # left of a price chart, for its numbers
 _TIMES = {True: 9, False: 4}  # about so many times on an axis, by whether it is wide
+_MISSING = (DECLARED, LOST)
 _BRIEF = {SNAPSHOT: "filled", DECLARED: "in a gap", LOST: "lost"}
 _WORDS = {
     LIVE: "captured as it happened",
@@ -50,10 +51,12 @@ def timeline(streams: Mapping[tuple[str, str], Sequence[Stretch]], story: Story,
 
 
 def _row(found: Sequence[Stretch], x: Scale, y: tuple[float, float]) -> Iterator[str]:
-    for stretch in found:
-        ids = f"ids {stretch.first_id} to {stretch.last_id}"
-        title = f"{stretch.trades:,} trades {_WORDS[stretch.state]}; {ids}"
-        yield rect((x(stretch.from_us), x(stretch.until_us)), y, style=stretch.state, title=title)
+    for stretch in sorted(found, key=lambda each: each.state in _MISSING):  # those last, and never too thin to be seen
+        start, end = x(stretch.from_us), x(stretch.until_us)
+        if stretch.state in _MISSING:
+            end = max(end, start + 2)
+        title = f"{stretch.trades:,} trades {_WORDS[stretch.state]}; ids {stretch.first_id} to {stretch.last_id}"
+        yield rect((start, end), y, style=stretch.state, title=title)
 
 
 def _counts(found: Sequence[Stretch]) -> str:
@@ -83,7 +86,7 @@ def price_chart(trades: pl.DataFrame, bars: pl.DataFrame, found: Sequence[Stretc
     top, bottom = floor + _BETWEEN, floor + _BETWEEN + _VOLUME_HEIGHT
     parts = list(_time_axis(x, top=_TOP, bottom=bottom, is_wide=is_wide))
     for stretch in found:
-        if stretch.state in (DECLARED, LOST):
+        if stretch.state in _MISSING:
             title = f"{stretch.trades:,} trades {_WORDS[stretch.state]}; ids {stretch.first_id} to {stretch.last_id}"
             ends = (max(x(stretch.from_us), _SIDE), min(x(stretch.until_us), width - 12))
             parts.append(rect(ends, (_TOP, bottom), style=f"shade {stretch.state}", title=title))

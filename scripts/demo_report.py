@@ -124,8 +124,10 @@ def _streams(evidence: Evidence) -> Iterator[str]:
     yield tabs("stream", sections, chosen=most_missing)
 
 
-def _missing(found: Sequence[Stretch]) -> int:
-    return sum(stretch.trades for stretch in found if stretch.state in {DECLARED, LOST})
+def _missing(found: Sequence[Stretch]) -> tuple[int, int]:
+    """How much a stream has to tell: trades lost, then trades in gaps."""
+    lost, declared = (sum(each.trades for each in found if each.state == state) for state in (LOST, DECLARED))
+    return lost, declared
 
 
 def _tables(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
