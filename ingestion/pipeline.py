@@ -100,6 +100,7 @@ class IngestionPipeline:
         except BaseExceptionGroup as group:
             raise _first(group) from group
         finally:
+            gc.unfreeze()
             self._write_thread.shutdown()
             self._seal_thread.shutdown()
             self._writer.abandon()

@@ -43,8 +43,8 @@ def translated(path: Path) -> Iterator[None]:
 class AppendFile:
     """A new file that only grows; `sync` returns when what was written survives a power cut."""
 
-    def __init__(self, path: Path, *, durable: bool) -> None:
-        self.path, self._durable = path, durable
+    def __init__(self, path: Path, *, durable: bool, reserve: bool) -> None:
+        self.path, self._durable, self._reserves = path, durable, reserve
         self._allocated = 0
         self.size_bytes = 0
         with translated(path):
@@ -76,7 +76,7 @@ class AppendFile:
         self._fd = -1
 
     def _reserve(self, size_bytes: int) -> None:
-        if not self._durable or size_bytes <= self._allocated:
+        if not self._reserves or size_bytes <= self._allocated:
             return
         step = max(_STEP_BYTES, size_bytes - self._allocated)
         try:
@@ -112,9 +112,9 @@ class Disk:
             if missing and not missing[0].is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(missing[0]))
 
-    def open_new(self, path: Path) -> AppendFile:
-        """A new, empty, growing file whose name is synced."""
-        file = AppendFile(path, durable=self.durable)
+    def open_new(self, path: Path, *, reserve: bool = False) -> AppendFile:
+        """A new, empty, growing file whose name is synced; with `reserve`, a reader must expect a tail of zeroes."""
+        file = AppendFile(path, durable=self.durable, reserve=reserve and self.durable)
         self.sync_dir(path.parent)
         return file
 

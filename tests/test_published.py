@@ -2,7 +2,7 @@ from pathlib import Path
 
 from shared.disk import Disk
 from shared.partitioning import Lake
-from storage.published import PublishedLog, newest_tails, next_epoch
+from storage.published import PublishedLog, newest_tails, next_epoch, read_log
 
 NOW_NS = 1_780_000_000_000_000_000
 
@@ -24,3 +24,12 @@ def test_a_log_that_was_opened_and_never_written_does_not_hide_the_one_before(tm
     PublishedLog(lake, "20260101T000000Z-0000", disk=disk).close()
     (lake.published / "20260101T000001Z-0000.log").write_bytes(b'{"tails":[[')
     assert newest_tails(lake) == {}
+
+
+def test_a_log_of_a_killed_run_is_no_larger_than_what_it_says(tmp_path: Path) -> None:
+    """Consumers compare sizes to see whether there is anything new: a reserved tail would be read again at each poll."""
+    lake, disk = Lake.under(tmp_path), Disk(durable=True)
+    disk.make_dirs(lake.published)
+    PublishedLog(lake, "20260101T000000Z-0000", disk=disk)  # never closed
+    (path,) = lake.published.iterdir()
+    assert read_log(path)[1] == path.stat().st_size

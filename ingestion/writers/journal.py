@@ -50,7 +50,7 @@ class Journal:
         self.id = journal_id
         self.rows = 0
         self._frames = 0
-        self._file = disk.open_new(lake.active / f"{journal_id}{SUFFIX}")
+        self._file = disk.open_new(lake.active / f"{journal_id}{SUFFIX}", reserve=True)
         self._file.write(frames.encode(frames.HEADER_FRAME, 0, self._number(), _header(journal_id, counts)))
         self._file.sync()
 

@@ -184,9 +184,9 @@ class DyingDisk(Disk):
         if self.left < 0:
             raise Killed
 
-    def open_new(self, path: Path) -> AppendFile:
+    def open_new(self, path: Path, *, reserve: bool = False) -> AppendFile:
         self._step()
-        file = super().open_new(path)
+        file = super().open_new(path, reserve=reserve)
         write = file.write
 
         def torn(data: bytes) -> None:
