@@ -27,7 +27,7 @@ def test_a_log_that_was_opened_and_never_written_does_not_hide_the_one_before(tm
 
 
 def test_a_log_of_a_killed_run_is_no_larger_than_what_it_says(tmp_path: Path) -> None:
-    """Consumers compare sizes to see whether there is anything new: a reserved tail would be read again at each poll."""
+    """Consumers compare sizes to see what is new: a reserved tail would be read again at each poll."""
     lake, disk = Lake.under(tmp_path), Disk(durable=True)
     disk.make_dirs(lake.published)
     PublishedLog(lake, "20260101T000000Z-0000", disk=disk)  # never closed
