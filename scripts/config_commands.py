@@ -46,9 +46,10 @@ def _capture(settings: Settings) -> Iterator[str]:
 
 
 def _refinement(settings: Settings) -> Iterator[str]:
-    channels = settings.etl.channels
-    on = [name for name in type(channels).model_fields if getattr(channels, name).enabled]
-    yield f"refine: {', '.join(on) or 'nothing'}"
+    if not settings.etl.channels.trades.enabled:
+        yield "refine: nothing; etl.channels.trades is off"
+        return
+    yield "refine: trades (ticker and orderbook stay in bronze in this version)"
     for bars in settings.etl.bars:
         measure = bars.interval if isinstance(bars, TimeBarSet) else bars.threshold
         yield f"bars: {bars.type} {measure} of {', '.join(bars.symbols or ('every symbol',))}"

@@ -12,8 +12,10 @@ from config.config import DEFAULT_FILE, Settings, load_config
 from config.refinement import TimeBarSet
 from etl.core.config import BarSet, EtlOptions, FilterSpec
 from etl.core.executor import TransformExecutor
+from etl.transforms.trades import TradesTransform
 from etl.watcher import watch as run_watcher
 from scripts.config_commands import ConfigFile
+from shared.errors import SettingsInvalid
 from shared.log import configure
 
 
@@ -31,6 +33,10 @@ def watch(
 ) -> None:
     """Turn captured segments into silver trades and bars as they arrive, until SIGTERM or Ctrl-C."""
     settings = load_config(config)
+    if not settings.etl.channels.trades.enabled:
+        raise SettingsInvalid(
+            "nothing to refine: etl.channels.trades is off", hint="Set etl.channels.trades.enabled: true"
+        )
     configure(settings.logging.level, format=settings.logging.format)
     only = FilterSpec(tuple(exchange or ()), tuple(symbol or ()))
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None
@@ -55,14 +61,20 @@ def watch(
 
 def etl_options(settings: Settings, *, only: FilterSpec = FilterSpec()) -> EtlOptions:  # noqa: B008 - frozen
     """What the settings say of silver and gold, as plain values."""
+    trades = settings.etl.channels.trades
+    if unknown := sorted(set(trades.processor_options) - set(TradesTransform.OPTIONS)):
+        known = ", ".join(TradesTransform.OPTIONS)
+        raise SettingsInvalid(f"etl.channels.trades.processor_options.{unknown[0]}: unknown; there is {known}")
     sets = []
-    for bars in settings.etl.bars if settings.etl.channels.trades.enabled else ():
+    for bars in settings.etl.bars:
         params = {"interval": bars.interval} if isinstance(bars, TimeBarSet) else {"threshold": str(bars.threshold)}
         sets.append(BarSet(bars.type, params, FilterSpec(bars.exchanges or (), bars.symbols or ())))
     return EtlOptions(
         settings.lake(),
         lateness_s=settings.etl.lateness_s,
         bars=tuple(sets),
+        trades=trades.processor_options,
+        silver_unit=trades.partition_cols[-1],
         checkpoint_keep_days=settings.etl.checkpoint_keep_days,
         only=only,
     )

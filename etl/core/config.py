@@ -54,6 +54,8 @@ class EtlOptions:
     lake: Lake
     lateness_s: float = 10.0
     bars: tuple[BarSet, ...] = ()
+    trades: Mapping[str, Any] = field(default_factory=dict)  # further options of the trades transform
+    silver_unit: str = "day"  # deepest partition of silver tables: month, day or hour
     checkpoint_keep_days: int = 7
     disk: Disk = field(default_factory=Disk)
     rows_per_step: int = 2_000_000  # bound on the rows held at once; a journal is never split

@@ -19,6 +19,7 @@ from etl.core.outputs import Output, Span, Stage
 from etl.transforms.bars import BarsTransform
 from etl.transforms.trades import BRONZE_COLUMNS, TradesTransform
 from shared.clock import us_from_utc
+from shared.errors import StateMismatch
 from storage.published import Published
 
 _GENERATIONS_REMEMBERED = 1000
@@ -46,17 +47,22 @@ class Chain:
         folder = options.lake.state / "etl" / name / output.exchange / output.symbol
         self._store = CheckpointStore(folder, options.lake.processed, disk=self._disk)
         template = make(None)
-        self._identity = (template.name, template.version, options_hash([name]))
+        self._identity = (template.name, template.version, options_hash([name, output.folder_unit]))
         self.current = self._known(self._store.newest())
         self._cut_from_us = 0
 
     def _known(self, found: Checkpoint | None) -> Checkpoint:
-        """The checkpoint to go on from; one of another version or other options counts for nothing but its number."""
+        """The checkpoint to go on from; one of another version counts for nothing but its number."""
         name, version, options = self._identity
         fresh = Checkpoint(number=0, transform=name, version=version, options_hash=options, position={}, rows_out=0)
         if found is None:
             return fresh
-        if (found.transform, found.version, found.options_hash) == self._identity:
+        if found.options_hash != options:
+            raise StateMismatch(
+                f"{self._output.root} was written with folders by another unit than {self._output.folder_unit}",
+                hint="Restore partition_cols, or remove that folder and its checkpoints in state/etl to write it anew",
+            )
+        if (found.transform, found.version) == (name, version):
             return found
         return self._revised(msgspec.structs.replace(fresh, number=found.number), found, since=0)
 
@@ -135,10 +141,10 @@ def trades_chain(key: StreamKey, options: EtlOptions) -> Chain:
     """The chain of silver trades."""
 
     def make(state: bytes | None) -> BaseTransform:
-        return TradesTransform(exchange=key.exchange, lateness_s=options.lateness_s, state=state)
+        return TradesTransform(exchange=key.exchange, lateness_s=options.lateness_s, state=state, **options.trades)
 
     root = options.lake.silver("trades")
-    output = Output(root, key.exchange, key.symbol, "trades", "ordinal", "timestamp", "hour", "day")
+    output = Output(root, key.exchange, key.symbol, "trades", "ordinal", "timestamp", "hour", options.silver_unit)
     return Chain("trades", output, options, make=make)
 
 

@@ -67,10 +67,13 @@ class TradesTransform(BaseTransform):
 
     name = "trades"
     version = 1
+    OPTIONS = ("dedup_window",)  # what `processor_options` may set
 
     def __init__(
         self, *, exchange: str, lateness_s: float, dedup_window: int = 100_000, state: bytes | None = None
     ) -> None:
+        if not isinstance(dedup_window, int) or dedup_window < 1:
+            raise ValueError(f"dedup_window must be a whole number above 0, was {dedup_window!r}")
         if lateness_s < 0:
             raise ValueError(f"lateness_s must not be negative, was {lateness_s}")
         self._lateness_us = round(lateness_s * 1e6)

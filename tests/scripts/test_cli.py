@@ -82,7 +82,7 @@ def test_config_check_says_what_is_on(capsys, tmp_path):
         "good",
         "capture coinbase:\n  market_trades: BTC-USD, ETH-USD\n  ticker: BTC-USD, ETH-USD\n  level2: BTC-USD\n",
         "capture ccxt kraken:\n  watchTrades: BTC/USD, ETH/USD\n",
-        "refine: trades, ticker, orderbook\n",
+        "refine: trades (ticker and orderbook stay in bronze in this version)\n",
         "bars: volume 12.5 of BTC-USD\n",
         "data/raw/ready\n",
     ):

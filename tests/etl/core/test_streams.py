@@ -15,8 +15,9 @@ from etl.core.executor import TransformExecutor
 from ingestion.capture import Capture
 from ingestion.continuity import Feed
 from ingestion.writers.parquet_writer import StreamingParquetWriter, WriterOptions
+from ingestion.writers.segments import SegmentOptions
 from shared.disk import Disk
-from shared.errors import LakeLocked
+from shared.errors import LakeLocked, StateMismatch
 from shared.partitioning import Lake
 from shared.rows import Trade
 from storage.published import next_epoch
@@ -49,8 +50,9 @@ def market(seed: int, *, exchange: str, trades: int) -> list[Trade]:
 class Recorder:
     """Writes bronze as collectors would: captures, sealed now and then."""
 
-    def __init__(self, lake: Lake, exchange: str) -> None:
+    def __init__(self, lake: Lake, exchange: str, options: WriterOptions | None = None) -> None:
         self.lake, self.exchange, self.clock = lake, exchange, StepClock()
+        self.options = options or WriterOptions()
         self.runs = 0
 
     def record(self, journals: list[list[Trade]]) -> None:
@@ -58,7 +60,7 @@ class Recorder:
         epoch = next_epoch(self.lake, self.clock.wall_ns(), self.runs)
         self.runs += 1
         writer = StreamingParquetWriter(
-            self.lake, WriterOptions(), epoch=epoch, clock=self.clock, disk=Disk(durable=False)
+            self.lake, self.options, epoch=epoch, clock=self.clock, disk=Disk(durable=False)
         )
         feed = Feed("native", self.exchange, epoch)
         for trades in journals:
@@ -283,6 +285,29 @@ def test_one_failing_stream_does_not_stop_the_others(tmp_path: Path) -> None:
     executor.close()
     assert "missing" in str(error.value.exceptions[0])
     assert list(lake.silver("trades").glob("exchange=okx/**/*.parquet"))
+
+
+def test_ndjson_segments_give_the_same_rows(tmp_path: Path) -> None:
+    trades = market(2, exchange="okx", trades=60)
+    out = []
+    for raw_format in ("parquet", "ndjson"):
+        lake = Lake.under(tmp_path / raw_format)
+        segments = SegmentOptions(raw_format=raw_format)
+        Recorder(lake, "okx", WriterOptions(segments=segments)).record([trades[:30], trades[30:]])
+        run(lake, end_of_data=True)
+        out.append(tables(lake))
+    assert out[0] == out[1]
+
+
+def test_folders_by_another_unit_are_refused_and_not_mixed(tmp_path: Path) -> None:
+    lake = Lake.under(tmp_path)
+    Recorder(lake, "kraken").record([market(8, exchange="kraken", trades=50)])
+    run(lake)
+    executor = TransformExecutor(EtlOptions(lake, silver_unit="month", disk=Disk(durable=False)))
+    with pytest.raises(ExceptionGroup) as error:
+        executor.run()
+    executor.close()
+    assert isinstance(error.value.exceptions[0], StateMismatch)
 
 
 def test_no_row_knows_the_future(tmp_path: Path) -> None:
