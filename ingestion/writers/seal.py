@@ -4,6 +4,7 @@ Stage, commit, publish, log, clean. The commit record is the point of no return:
 and staging is rubbish; after it the record is the truth and every further step can be repeated.
 """
 
+import filecmp
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,9 +102,12 @@ class Sealer:
             if not staged.exists():
                 continue  # published before a crash; a consumer may even have moved it away since
             self._disk.make_dirs(ready.parent)
-            if ready.exists():
-                raise ReadyConflict(staged, ready)
-            self._disk.rename(staged, ready)
+            if ready.exists():  # a power cut may keep a rename's new name and not the loss of the old one
+                if not filecmp.cmp(staged, ready, shallow=False):
+                    raise ReadyConflict(staged, ready)
+                self._disk.remove(staged)
+            else:
+                self._disk.rename(staged, ready)
         for folder in sorted(folders):
             if folder.exists():
                 self._disk.sync_dir(folder)

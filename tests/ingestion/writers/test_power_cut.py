@@ -1,0 +1,180 @@
+"""Power cuts, by two models of what a disk keeps.
+
+Strict: a file's contents as of its last sync, a folder's entries as of the folder's last sync, and nothing else.
+Journalled, as ext4 orders it: the names as they stood at some moment since the last sync of anything (a rename is in
+both of its folders or in none), and of each file, by chance, what was synced or what was written.
+"""
+
+import os
+import random
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from shared.disk import AppendFile, Disk
+from shared.partitioning import Lake
+from storage.published import log_paths, read_log
+from tests.ingestion.writers.lake_rows import Feed, StepClock, ready_files, ready_rows, writer
+
+
+class PowerCut(BaseException):
+    """Stands for the end of everything: nothing catches it."""
+
+
+class ForgetfulDisk(Disk):
+    """A real folder, and beside it the memory of what was synced. Dies before its n-th step."""
+
+    def __init__(self, root: Path, steps: int, *, mutant: str = "") -> None:
+        super().__init__(durable=False)
+        self.root, self.left, self.mutant = root, steps, mutant
+        self.contents: dict[int, bytes] = {}  # by inode
+        self.names: dict[Path, dict[str, int]] = {root: {}}
+        self.moments: list[dict[Path, dict[str, int]]] = []  # all names, at each step since the last sync of anything
+        self.kept = root.with_name("kept")  # a link to each file ever seen, so that no inode is used twice
+        self.kept.mkdir()
+
+    def _inode(self, path: Path) -> int:
+        ino = path.stat().st_ino
+        if path.is_file() and not (self.kept / str(ino)).exists():
+            os.link(path, self.kept / str(ino))
+        return ino
+
+    def make_dirs(self, path: Path) -> None:
+        folder = path
+        while not folder.exists():
+            self.names[folder] = {}
+            folder = folder.parent
+        super().make_dirs(path)
+
+    def _step(self) -> None:
+        self.moments.append(self._now())
+        self.left -= 1
+        if self.left < 0:
+            raise PowerCut
+
+    def _now(self) -> dict[Path, dict[str, int]]:
+        folders = [self.root, *(path for path in self.root.rglob("*") if path.is_dir())]
+        return {folder: self._entries(folder) for folder in folders}
+
+    def _entries(self, folder: Path) -> dict[str, int]:
+        return {entry.name: self._inode(entry) for entry in folder.iterdir()}
+
+    def open_new(self, path: Path, *, reserve: bool = False) -> AppendFile:
+        self._step()
+        file = super().open_new(path)
+
+        def sync() -> None:
+            self._step()
+            if self.mutant != "no fdatasync of the journal":
+                self.contents[self._inode(path)] = path.read_bytes()
+                self.moments.clear()
+
+        file.sync = sync  # type: ignore[method-assign]
+        return file
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._step()
+        super().rename(source, target)
+
+    def remove(self, path: Path) -> None:
+        self._step()
+        super().remove(path)
+
+    def sync_file(self, path: Path) -> None:
+        self._step()
+        if self.mutant != "no fsync of ready files":
+            self.contents[self._inode(path)] = path.read_bytes()
+            self.moments.clear()
+
+    def sync_dir(self, path: Path) -> None:
+        self._step()
+        if self.mutant == "no fsync of folders":
+            return
+        self.names[path] = self._entries(path)
+        self.moments.clear()
+
+    def after_the_cut(self, to: Path, rng: random.Random | None) -> None:
+        """Build the tree that a machine would find: by the strict model, or with `rng` by the journalled one."""
+        names = rng.choice([*self.moments, self._now()]) if rng else self.names
+
+        def build(folder: Path, copy: Path) -> None:
+            copy.mkdir()
+            for name, ino in names[folder].items():
+                if folder / name in names:
+                    build(folder / name, copy / name)
+                    continue
+                written = (self.kept / str(ino)).read_bytes()
+                (copy / name).write_bytes(written if rng and rng.random() < 0.5 else self.contents.get(ino, b""))
+
+        build(self.root, to)
+
+
+def live(disk: ForgetfulDisk, clock: StepClock) -> set[int]:
+    """One process's life over two segments, until it ends or the power does; what it acknowledged."""
+    acknowledged: set[int] = set()
+    feed, w = Feed(clock), None
+    try:
+        w = writer(Lake.under(disk.root), clock, disk=disk)
+        for _ in range(2):
+            for _ in range(2):
+                captures = feed.captures(3) + feed.captures(1, symbol="ETH-USD")
+                w.append(captures)
+                w.sync()
+                acknowledged.update(row.trade_seq for capture in captures for row in capture.rows)  # type: ignore[attr-defined]
+            journal = w.rotate()
+            assert journal
+            w.seal(journal)
+        w.close()
+        disk.left = 1  # it lived
+    except PowerCut:
+        if w:
+            w._lock.release()
+    return acknowledged
+
+
+def cut_everywhere(folder: Path, *, seed: int | None, mutant: str = "") -> list[str]:
+    """Cut the power before every step of a life, restart, and say what is wrong."""
+    wrong = []
+    for steps in count():
+        root, found = folder / str(steps) / "before", folder / str(steps) / "after"
+        root.mkdir(parents=True)
+        clock = StepClock()
+        disk = ForgetfulDisk(root, steps, mutant=mutant)
+        acknowledged = live(disk, clock)
+        disk.after_the_cut(found, random.Random(seed * 1000 + steps) if seed is not None else None)
+        lake = Lake.under(found)
+        clock.now_ns += 10**9
+        try:
+            writer(lake, clock, run=1).close()
+            wrong += [f"step {steps}: {finding}" for finding in findings(lake, acknowledged)]
+        except Exception as error:
+            wrong.append(f"step {steps}: {error!r}")
+        if disk.left > 0:
+            break
+    assert steps > 40
+    return wrong
+
+
+def findings(lake: Lake, acknowledged: set[int]) -> Iterator[str]:
+    """What a recovered lake has wrong."""
+    stored = ready_rows(lake)["trade_seq"].to_list() if ready_files(lake) else []
+    logged = {entry.path for path in log_paths(lake) for entry in read_log(path)[0]}
+    present = {path.relative_to(lake.ready).as_posix() for path in ready_files(lake)}
+    if acknowledged - set(stored):
+        yield f"lost {sorted(acknowledged - set(stored))}"
+    if len(stored) != len(set(stored)):
+        yield "doubled"
+    if present - logged:
+        yield f"in ready and in no log: {sorted(present - logged)}"
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_a_power_cut_at_every_step_loses_no_acknowledged_row(tmp_path: Path, seed: int | None) -> None:
+    assert cut_everywhere(tmp_path, seed=seed) == []
+
+
+@pytest.mark.parametrize("mutant", ["no fdatasync of the journal", "no fsync of ready files", "no fsync of folders"])
+def test_the_model_notices_when_a_sync_is_left_out(tmp_path: Path, mutant: str) -> None:
+    assert cut_everywhere(tmp_path, seed=None, mutant=mutant)
