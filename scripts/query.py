@@ -31,11 +31,10 @@ def query(
         typer.echo("\n".join(f"{table.name}\t{table.pattern}" for table in known).expandtabs(16))
         return
     connection = duckdb.connect()
-    for table in known:
-        connection.execute(
-            f"create view {table.name} as select * from read_parquet('{table.pattern}', union_by_name=true)"
-        )
     try:
+        for table in known:
+            files = f"read_parquet('{table.pattern}', union_by_name=true)"
+            connection.execute(f"create view {table.name} as select * from {files}")
         rows = pl.DataFrame(connection.sql(sql).to_arrow_table())
     except duckdb.Error as error:
         names = ", ".join(table.name for table in known)

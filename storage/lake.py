@@ -31,6 +31,6 @@ def tables(lake: Lake) -> list[LakeTable]:
 def _unique(paths: Iterable[Path]) -> list[Path]:
     by_name: dict[str, Path] = {}
     for path in paths:
-        if path.is_dir() and not path.name.startswith("."):
+        if path.is_dir() and next(path.rglob("*.parquet"), None):
             by_name.setdefault(path.name, path)
     return [by_name[name] for name in sorted(by_name)]

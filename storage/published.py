@@ -1,9 +1,9 @@
 """The log of published names: what is new in `ready` is read from here, never found by listing.
 
-One append-only log per collector run (`raw/published/<epoch>.log`), one JSON line per file, written by the process
-that published it. A consumer remembers a byte position per log. A line may stand twice after a crash between two
-steps of a publication; consumers already skip by (epoch, seq). The first line carries over the tail of every stream
-from the runs before, so that a restart reads one log and not all of them.
+One append-only log per collector run (`raw/published/<epoch>.log`), one JSON line per publication: a journal's files
+are seen all or none, however a reader races the writer. A consumer remembers a byte position per log. A line may stand
+twice after a crash between two steps of a publication; consumers skip by (epoch, journal). The first line carries over
+the tail of every stream from the runs before, so that a restart reads one log and not all of them.
 """
 
 from datetime import UTC, datetime
@@ -75,7 +75,7 @@ class PublishedLog:
         for entry in entries:
             _advance(self._tails, entry)
         if entries:
-            self._append_line(b"\n".join(map(msgspec.json.encode, entries)))
+            self._append_line(msgspec.json.encode(entries))
 
     def close(self) -> None:
         """Let the log go."""
@@ -108,23 +108,23 @@ def read_log(path: Path, *, start: int = 0) -> tuple[list[Published], int]:
     with path.open("rb") as file:
         file.seek(start)
         data = file.read()
-    end = data.rfind(b"\n") + 1
-    lines = data[:end].splitlines()
+    lines, end = _whole_lines(data)
     if start == 0:
         lines = lines[1:]  # the opening line
-    return [_entry(line) for line in lines], start + end
+    return [entry for line in lines for entry in _entries(line)], start + end
 
 
 def newest_tails(lake: Lake) -> dict[Stream, Tail]:
     """The last stored row of every stream, from the newest log that got as far as its first line."""
     for path in reversed(log_paths(lake)):
-        lines = path.read_bytes().split(b"\n")[:-1]  # a torn last line has no newline yet
+        lines, _ = _whole_lines(path.read_bytes())
         if not lines:
             continue
         opening = msgspec.json.decode(lines[0], type=_Opening)
         tails = dict(opening.tails)
-        for entry in map(_entry, lines[1:]):
-            _advance(tails, entry)
+        for line in lines[1:]:
+            for entry in _entries(line):
+                _advance(tails, entry)
         return tails
     return {}
 
@@ -135,5 +135,12 @@ def _advance(tails: dict[Stream, Tail], entry: Published) -> None:
         tails[entry.stream] = entry.tail
 
 
-def _entry(line: bytes) -> Published:
-    return msgspec.json.decode(line, type=Published)
+def _whole_lines(data: bytes) -> tuple[list[bytes], int]:
+    """The lines that are complete, and where they end: a torn line has no newline yet, a power cut leaves zeroes."""
+    zero = data.find(b"\0")
+    end = data.rfind(b"\n", 0, zero if zero >= 0 else len(data)) + 1
+    return data[:end].splitlines(), end
+
+
+def _entries(line: bytes) -> list[Published]:
+    return msgspec.json.decode(line, type=list[Published])

@@ -33,3 +33,15 @@ def test_a_log_of_a_killed_run_is_no_larger_than_what_it_says(tmp_path: Path) ->
     PublishedLog(lake, "20260101T000000Z-0000", disk=disk)  # never closed
     (path,) = lake.published.iterdir()
     assert read_log(path)[1] == path.stat().st_size
+
+
+def test_zeroes_behind_the_last_line_are_not_read(tmp_path: Path) -> None:
+    """A power cut may keep a file's length and not its last pages."""
+    lake, disk = Lake.under(tmp_path), Disk(durable=False)
+    disk.make_dirs(lake.published)
+    PublishedLog(lake, "20260101T000000Z-0000", disk=disk).close()
+    (path,) = lake.published.iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(4096) + b"rest of a line}]\n")
+    assert read_log(path) == ([], len(whole))
+    assert newest_tails(lake) == {}

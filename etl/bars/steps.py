@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from etl.bars.kernels import SUM_LIMIT, VALUE_HI, VOLUME
+from etl.bars.kernels import SUM_LIMIT
 from etl.bars.open_bar import OpenBar
 from etl.bars.scaling import Ints, Prices, Sizes, scaled_prices, scaled_sizes
 from etl.bars.trades import Int64s, Trades
@@ -53,10 +53,8 @@ def _fits(prices: Prices, sizes: Sizes, bar: OpenBar) -> bool:
     """Whether no sum of the step can reach the limit of the compiled kernels."""
     if isinstance(prices.values, list) or isinstance(sizes.hi, list):
         return False
-    added = (
-        len(prices.values) * sizes.bound
-    )  # of volume; and no less than of the value's high limb, as prices are < 2^31
-    return max(bar.sums[VOLUME], bar.sums[VALUE_HI]) + added < SUM_LIMIT
+    # Of volume; and no less than of the value's high limb, as prices are < 2^31. The other cells only have to fit.
+    return max(bar.sums) + len(prices.values) * sizes.bound < SUM_LIMIT
 
 
 def marked(gap_rows: Int64s, stops: Int64s, *, reach_back: bool) -> Int64s:

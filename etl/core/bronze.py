@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from shared.errors import DaedalusError
@@ -76,17 +77,18 @@ def read_trades(lake: Lake, journals: list[list[Published]], columns: tuple[str,
             continue
         gaps = [_segment(lake, entry) for entry in journal if entry.table == "gaps"]
         rows = pl.concat(trades).sort("capture_ts", "seq")
-        parts.append(rows.with_columns(after_gap=_after_gap(gaps)))
+        parts.append(rows.with_columns(after_gap=_after_gap(rows["capture_ts"], gaps)))
     return pl.concat(parts) if parts else pl.DataFrame()
 
 
-def _after_gap(gaps: list[pl.DataFrame]) -> pl.Expr:
-    """The first trade of a capture that ended a hole; a gap row is put before its rows and shares their time."""
-    if not gaps:
-        return pl.lit(False)
-    holes = pl.concat(gaps).filter((pl.col("channel") == "trades") & (pl.col("status") != "filled"))
-    at_end = pl.col("capture_ts").is_in(holes["capture_ts"].to_list())
-    return at_end & pl.col("capture_ts").is_first_distinct()
+def _after_gap(captured: pl.Series, gaps: list[pl.DataFrame]) -> pl.Series:
+    """Which trades are the first to arrive after a declared hole; a gap row stands before its rows, at their time."""
+    marks = np.zeros(len(captured), dtype=np.bool_)
+    if gaps:
+        holes = pl.concat(gaps).filter((pl.col("channel") == "trades") & (pl.col("status") != "filled"))
+        first = captured.search_sorted(holes["capture_ts"], side="left").to_numpy()
+        marks[first[first < len(captured)]] = True
+    return pl.Series(marks)
 
 
 def _segment(lake: Lake, entry: Published) -> pl.DataFrame:

@@ -60,14 +60,26 @@ class CheckpointStore:
         return self._staging
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint, its files in place; a torn or altered one is passed over and said aloud."""
-        for path in reversed(self._paths()):
-            checkpoint = _read(path)
-            if checkpoint:
-                self._publish(checkpoint)
-                return checkpoint
-            log.error("checkpoint unreadable, using the one before", path=str(path))
-        return None
+        """The newest checkpoint, its files in place; None if there is none, or if it cannot be read.
+
+        An unreadable one is set aside and said aloud. The one before it is no substitute: what was published after it
+        cannot be told from what it counts.
+        """
+        paths = self._paths()
+        if not paths:
+            return None
+        checkpoint = _read(paths[-1])
+        if checkpoint is None:
+            log.error("checkpoint unreadable, this chain begins anew", path=str(paths[-1]))
+            for path in paths:
+                self._disk.rename(path, path.with_suffix(".unreadable" if path == paths[-1] else ".obsolete"))
+            return None
+        self._publish(checkpoint)
+        return checkpoint
+
+    def begun(self) -> int:
+        """The number of the last commit ever made here, readable or not."""
+        return max((_number(path) for path in self._folder.glob("*-*.*")), default=0)
 
     def earlier_than(self, number: int) -> list[Checkpoint]:
         """The kept checkpoints before `number`, newest first."""

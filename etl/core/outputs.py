@@ -4,7 +4,6 @@ A file is replaced by a rename, so a reader sees the old or the new one. Two run
 files, however often they were stopped; nothing needs to be told from the names.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +26,7 @@ class Output:
     symbol: str
     stem: str  # first part of the file names
     order: str  # column that counts the rows, contiguous from 0
-    moment: str  # column whose time decides the file
+    moment: str  # column whose time decides the file; it never goes back
     file_unit: str  # hour | day: one file each
     folder_unit: str  # day | month: the deepest partition
 
@@ -57,43 +56,43 @@ class Output:
             moves.append(stage.write(whole.sort(self.order), final))
         return moves
 
-    def cut(self, span: "Span", stage: "Stage", *, rewritten: list[Move]) -> list[Move]:
-        """Drop rows numbered `span.first` and above from the files of the span that new rows do not rewrite."""
+    def cut(self, first: int, stage: "Stage", *, from_us: int, rewritten: list[Move]) -> list[Move]:
+        """Drop rows numbered `first` and above from the files from `from_us` on that new rows do not rewrite.
+
+        For rebuilds alone, so it may list: what stands there is what has to go.
+        """
         done = {move.final for move in rewritten}
         moves = []
-        for final in self._files(span):
-            if stage.relative(final) in done:
+        for final in sorted(self._folder.rglob(f"{self.stem}_*.parquet")):
+            if final.name < self.path(self.unit_us(from_us)).name or stage.relative(final) in done:
                 continue
-            kept = _read(final, pl.col(self.order) < span.first)
+            kept = _read(final, pl.col(self.order) < first)
             if kept is not None:
                 gone = Move("", stage.relative(final))
                 moves.append(stage.write(kept, final) if kept.height else gone)
         return moves
 
     def read(self, span: "Span", *, rows_max: int) -> pl.DataFrame:
-        """Rows numbered `span.first` and above, in order, without a hole; ends after the file that fills `rows_max`.
+        """Rows numbered `span.first` and above, in order; stops after the file that fills `rows_max`.
 
-        Files are named, not listed, so the cost does not grow with the age of the lake.
+        Files are named, not listed, so the cost does not grow with the age of the lake. `moment` never goes back, so
+        numbers rise from file to file.
         """
         parts: list[pl.DataFrame] = []
-        for final in self._files(span):
-            part = _read(final, pl.col(self.order) >= span.first)
+        rows = 0
+        for unit_us in range(self.unit_us(span.from_us), span.until_us + 1, _US[self.file_unit]):
+            part = _read(self.path(unit_us), pl.col(self.order) >= span.first)
             if part is not None and part.height:
                 parts.append(part)
-            if sum(part.height for part in parts) >= rows_max:
+                rows += part.height
+            if rows >= rows_max:
                 break
-        if not parts:
-            return pl.DataFrame()
-        rows = pl.concat(parts).sort(self.order)
-        # Exchange times may go back by a little where the order is the exchange's sequence: then the next file holds
-        # a row that belongs before the last ones of this one.
-        place = pl.int_range(span.first, span.first + pl.len())
-        return rows.filter((pl.col(self.order) == place).cum_min())
+        return pl.concat(parts) if parts else pl.DataFrame()
 
-    def _files(self, span: "Span") -> Iterator[Path]:
-        step = _US[self.file_unit]
-        for unit_us in range(self.unit_us(span.from_us) - step, span.until_us + step, step):
-            yield self.path(unit_us)
+    @property
+    def _folder(self) -> Path:
+        """Where every file of the stream is."""
+        return self.root / Partition.of_us(self.exchange, self.symbol, 0, unit="month").path().parent.parent
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Each chain (silver trades, each bar set) has its own checkpoints. A chain's step
 commit, publish; a kill between any two leaves either the old state or the new.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -22,7 +22,7 @@ from shared.clock import us_from_utc
 from shared.errors import StateMismatch
 from storage.published import Published
 
-_GENERATIONS_REMEMBERED = 1000
+GENERATIONS_REMEMBERED = 1000
 
 
 @dataclass
@@ -48,79 +48,80 @@ class Chain:
         self._store = CheckpointStore(folder, options.lake.processed, disk=self._disk)
         template = make(None)
         self._identity = (template.name, template.version, options_hash([name, output.folder_unit]))
+        self._cut_from_us: int | None = None  # set while what stands after the current rows is to be replaced
         self.current = self._known(self._store.newest())
-        self._cut_from_us = 0
 
     def _known(self, found: Checkpoint | None) -> Checkpoint:
-        """The checkpoint to go on from; one of another version counts for nothing but its number."""
+        """The checkpoint to go on from. One of another version, or an unreadable one, means the very beginning."""
         name, version, options = self._identity
-        fresh = Checkpoint(number=0, transform=name, version=version, options_hash=options, position={}, rows_out=0)
-        if found is None:
-            return fresh
-        if found.options_hash != options:
+        if found and found.options_hash != options:
             raise StateMismatch(
                 f"{self._output.root} was written with folders by another unit than {self._output.folder_unit}",
                 hint="Restore partition_cols, or remove that folder and its checkpoints in state/etl to write it anew",
             )
-        if (found.transform, found.version) == (name, version):
+        if found and (found.transform, found.version) == (name, version):
             return found
-        return self._revised(msgspec.structs.replace(fresh, number=found.number), found, since=0)
+        begun = self._store.begun()
+        beginning = self._beginning()
+        if not begun:
+            return beginning
+        self._cut_from_us = 0
+        return msgspec.structs.replace(beginning, number=begun, generation=begun, revised=[(begun, 0)])
+
+    def _beginning(self) -> Checkpoint:
+        name, version, options = self._identity
+        return Checkpoint(number=0, transform=name, version=version, options_hash=options, position={}, rows_out=0)
 
     def transform(self) -> BaseTransform:
         """A transform that stands where the chain stands."""
         return self._make(self.current.state or None)
 
-    def earlier(self, position: Callable[[Checkpoint], bool]) -> Iterable[Checkpoint]:
-        """The kept checkpoints that satisfy `position`, newest first, and last of all the very beginning."""
-        name, version, options = self._identity
+    def earlier(self, fits: Callable[[Checkpoint], bool]) -> Iterator[Checkpoint]:
+        """The kept checkpoints that fit, newest first, and last of all the very beginning.
+
+        One that follows a declared end of data never does: the end was not the end.
+        """
         for checkpoint in self._store.earlier_than(self.current.number):
             same = (checkpoint.transform, checkpoint.version, checkpoint.options_hash) == self._identity
-            if same and not checkpoint.finished and position(checkpoint):
+            if same and not checkpoint.finished and fits(checkpoint):
                 yield checkpoint
-        yield Checkpoint(number=0, transform=name, version=version, options_hash=options, position={}, rows_out=0)
+        yield self._beginning()
 
     def go_back(self, to: Checkpoint) -> None:
-        """Continue from an earlier checkpoint; what was published after it will be replaced."""
-        self._cut_from_us = to.last_us if to.rows_out else self.current.first_us
-        self.current = self._revised(to, self.current, since=to.rows_out)
-
-    def _revised(self, to: Checkpoint, now: Checkpoint, *, since: int) -> Checkpoint:
-        generation = now.generation + 1
-        return msgspec.structs.replace(
+        """Continue from an earlier checkpoint; the next commit replaces what was published after it."""
+        now = self.current
+        self._cut_from_us = to.last_us if to.rows_out else 0
+        self.current = msgspec.structs.replace(
             to,
             number=now.number,
-            generation=generation,
-            revised=[*now.revised, (generation, since)][-_GENERATIONS_REMEMBERED:],
-            first_us=now.first_us,
-            last_us=max(now.last_us, to.last_us),
+            generation=now.number + 1,
+            revised=[*now.revised, (now.number + 1, to.rows_out)][-GENERATIONS_REMEMBERED:],
         )
 
-    def commit(
-        self, rows: pl.DataFrame, state: bytes, *, position: dict[str, int], replace: bool = False, **changes: object
-    ) -> None:
-        """Write and publish rows together with the state that follows them.
+    @property
+    def replaces(self) -> bool:
+        """Whether the next commit replaces what stands after the current rows."""
+        return self._cut_from_us is not None
 
-        `replace`: rows that stood after these in the output are dropped, because the chain went back.
-        """
+    def commit(self, rows: pl.DataFrame, state: bytes, *, position: dict[str, int], **changes: object) -> None:
+        """Write and publish rows together with the state that follows them."""
         before = self.current
         stage = Stage(self._store.staging(), self._options.lake.processed, before.number + 1, disk=self._disk)
         moves: list[Move] = self._output.stage(rows, stage) if rows.height else []
-        if replace:
-            first = rows[self._output.order][0] if rows.height else before.rows_out
-            span = Span(first, self._cut_from_us, before.last_us)
-            moves += self._output.cut(span, stage, rewritten=moves)
+        if self._cut_from_us is not None:
+            moves += self._output.cut(before.rows_out, stage, from_us=self._cut_from_us, rewritten=moves)
         if moves:
             self._disk.sync_dir(stage.folder)
-        first_us, last_us = before.first_us, before.last_us
+        rows_out, first_us, last_us = before.rows_out, before.first_us, before.last_us
         if rows.height:
-            times = rows[self._output.moment]
-            least, most = us_from_utc(times.min()), us_from_utc(times.max())  # type: ignore[arg-type]
-            first_us = least if not before.rows_out and not before.first_us else min(first_us, least)
-            last_us = max(last_us, most)
+            moments = rows[self._output.moment]
+            first_us = first_us if rows_out else us_from_utc(moments[0])
+            last_us = us_from_utc(moments[-1])
+            rows_out = rows[self._output.order][-1] + 1
         checkpoint = msgspec.structs.replace(
             before,
             number=before.number + 1,
-            rows_out=(rows[self._output.order][-1] + 1) if rows.height else before.rows_out,
+            rows_out=rows_out,
             moves=moves,
             state=state,
             first_us=first_us,
@@ -130,10 +131,11 @@ class Chain:
             **changes,
         )
         self._store.commit(checkpoint, keep_days=self._options.checkpoint_keep_days)
+        self._cut_from_us = None
         self.current = msgspec.structs.replace(checkpoint, moves=[])
 
     def read(self, first: int, *, rows_max: int, near_us: int) -> pl.DataFrame:
-        """Rows of the output from number `first` on."""
+        """Rows of the output from number `first` on; `near_us` is the time of the row before it, or earlier."""
         return self._output.read(Span(first, near_us, self.current.last_us), rows_max=rows_max)
 
 
@@ -144,7 +146,7 @@ def trades_chain(key: StreamKey, options: EtlOptions) -> Chain:
         return TradesTransform(exchange=key.exchange, lateness_s=options.lateness_s, state=state, **options.trades)
 
     root = options.lake.silver("trades")
-    output = Output(root, key.exchange, key.symbol, "trades", "ordinal", "timestamp", "hour", options.silver_unit)
+    output = Output(root, key.exchange, key.symbol, "trades", "ordinal", "tape_ts", "hour", options.silver_unit)
     return Chain("trades", output, options, make=make)
 
 
@@ -210,20 +212,19 @@ def _run_trades(
 def _rebuild_trades(chain: Chain, key: StreamKey, options: EtlOptions, result: StreamResult) -> None:
     """Go back to the newest checkpoint before the late rows, and do everything after it again in one order."""
     everything = _history(key, options)
+    now = chain.current
     for checkpoint in chain.earlier(lambda _: True):
         journals = unconsumed(everything, checkpoint.position)
         rows = read_trades(options.lake, journals, BRONZE_COLUMNS)
-        chain_now = chain.current
+        chain.current = now
         chain.go_back(checkpoint)
         transform = chain.transform()
         try:
             out = transform.update(rows)
         except LateRows:
-            chain.current = chain_now
             continue
         result.trades_out += out.height
-        position = advanced(checkpoint.position, journals)
-        chain.commit(out, transform.snapshot(), replace=True, position=position, finished=False)
+        chain.commit(out, transform.snapshot(), position=advanced(checkpoint.position, journals), finished=False)
         return
 
 
@@ -233,15 +234,15 @@ def _history(key: StreamKey, options: EtlOptions) -> list[Published]:
 
 def _run_bars(chain: Chain, silver: Chain, bar_set: BarSet, options: EtlOptions, result: StreamResult) -> None:
     """Bring one bar set up to silver, going back first if silver was revised behind it."""
-    replace = _follow_revisions(chain, silver)
+    _follow_revisions(chain, silver)
     transform = chain.transform()
     name = bar_set_id(bar_set.type, bar_set.params)
     while True:
-        behind = chain.current.position.get("ordinal", 0) < silver.current.rows_out
+        position = chain.current.position
+        behind = position.get("ordinal", 0) < silver.current.rows_out
         ended = not behind and silver.current.finished and not chain.current.finished
-        if not behind and not ended and not replace:
+        if not behind and not ended and not chain.replaces:
             return
-        position = dict(chain.current.position)
         bars = transform.finish() if ended else pl.DataFrame()
         if behind:
             rows = silver.read(
@@ -250,31 +251,25 @@ def _run_bars(chain: Chain, silver: Chain, bar_set: BarSet, options: EtlOptions,
                 near_us=position.get("near_us", silver.current.first_us),
             )
             assert rows.height, "silver counts rows that its files do not hold"
+            assert rows["ordinal"][0] == position.get("ordinal", 0), "a hole in silver's numbers"
             bars = transform.update(rows)
-            position = {"ordinal": rows["ordinal"][-1] + 1, "near_us": us_from_utc(rows["timestamp"][-1])}
-        chain.commit(
-            bars,
-            transform.snapshot(),
-            replace=replace,
-            position=position,
-            input_generation=silver.current.generation,
-            finished=ended,
-        )
-        replace = False
+            position = {"ordinal": rows["ordinal"][-1] + 1, "near_us": us_from_utc(rows["tape_ts"][-1])}
+        generation = silver.current.generation
+        chain.commit(bars, transform.snapshot(), position=position, input_generation=generation, finished=ended)
         result.bars[name] = result.bars.get(name, 0) + bars.height
 
 
-def _follow_revisions(chain: Chain, silver: Chain) -> bool:
-    """Whether the chain had to go back because silver replaced rows that it had already used."""
-    if chain.current.input_generation == silver.current.generation:
-        return False
+def _follow_revisions(chain: Chain, silver: Chain) -> None:
+    """Go back if silver replaced rows that the chain had used, or goes on after an end that had been declared."""
 
     def unharmed(checkpoint: Checkpoint) -> bool:
         since = [first for generation, first in silver.current.revised if generation > checkpoint.input_generation]
-        forgotten = silver.current.generation - checkpoint.input_generation > len(since)
-        return not forgotten and checkpoint.position.get("ordinal", 0) <= min(since)
+        oldest = silver.current.revised[0][0] if silver.current.revised else 0
+        forgotten = len(silver.current.revised) == GENERATIONS_REMEMBERED and checkpoint.input_generation < oldest
+        return not forgotten and checkpoint.position.get("ordinal", 0) <= min(since, default=2**62)
 
-    if unharmed(chain.current) and not chain.current.finished:
-        return False
-    chain.go_back(next(iter(chain.earlier(unharmed))))
-    return True
+    current = chain.current
+    revised = current.input_generation != silver.current.generation and not unharmed(current)
+    went_on = current.finished and current.position.get("ordinal", 0) < silver.current.rows_out
+    if revised or went_on:
+        chain.go_back(next(chain.earlier(unharmed)))

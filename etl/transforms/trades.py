@@ -1,6 +1,7 @@
 """Silver trades: each fill once, in the exchange's own order, with the taker's side."""
 
 import io
+from datetime import timedelta
 from itertools import pairwise
 
 import msgspec
@@ -17,6 +18,7 @@ SCHEMA = pl.Schema(
         "exchange": pl.String(),
         "symbol": pl.String(),
         "timestamp": pl.Datetime("us", "UTC"),
+        "tape_ts": pl.Datetime("us", "UTC"),  # largest timestamp up to here: never goes back, decides the partition
         "trade_id": pl.String(),
         "trade_seq": pl.Int64(),
         "side": pl.String(),  # the taker's
@@ -39,6 +41,7 @@ BRONZE_COLUMNS = (
     "capture_ts", "epoch", "seq", "exchange", "symbol", "timestamp", "trade_id", "trade_seq", "side_raw",
     "price", "amount", "price_text", "amount_text", "cost",
 )  # fmt: skip
+AHEAD_MAX = timedelta(days=1)  # an exchange time further ahead of its capture is no time
 HOLES_MAX = 100_000  # remembered ranges of missing ids; beyond them an old id counts as late, which costs a rebuild
 
 
@@ -48,6 +51,9 @@ class TradesState(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     pending: bytes = b""  # rows not yet released, Arrow IPC
     watermark_us: int | None = None  # largest exchange time seen
+    tape_us: int | None = None  # largest exchange time released
+    holes_seen: int = 0  # declared holes that ended so far, in order of arrival
+    holes_released: int = 0  # of them, those before the last row released
     ordinal: int = 0
     last_seq: int | None = None
     last_key: tuple[int, str, int] | None = None  # (timestamp, epoch, seq) of the last row released
@@ -95,10 +101,12 @@ class TradesTransform(BaseTransform):
 
         Raises: LateRows where a trade belongs before one already released.
         """
-        valid = rows.filter(self._is_trade())
+        holes_seen = self._state.holes_seen + pl.col("after_gap").cum_sum().cast(pl.Int64)
+        counted = rows.with_columns(holes_seen=holes_seen)
+        valid = counted.filter(self._is_trade())
         fresh, duplicates = self._unseen(valid)
         waiting = fresh if self._pending is None else pl.concat([self._pending, fresh])
-        unique = waiting.filter(_identity().is_first_distinct())
+        unique = waiting.filter(self._identity().is_first_distinct())
         ordered = unique.sort(self._order(), maintain_order=True)
         latest = valid["timestamp"].dt.timestamp("us").max() if valid.height else None
         watermark = max((w for w in (self._state.watermark_us, latest) if isinstance(w, int)), default=None)
@@ -109,6 +117,7 @@ class TradesTransform(BaseTransform):
         self._state = msgspec.structs.replace(
             self._state,
             watermark_us=watermark,
+            holes_seen=self._state.holes_seen + int(rows["after_gap"].sum()),
             duplicates=self._state.duplicates + duplicates + waiting.height - unique.height,
             rejected=self._state.rejected + rows.height - valid.height,
         )
@@ -135,7 +144,16 @@ class TradesTransform(BaseTransform):
     def _is_trade(self) -> pl.Expr:
         finite = pl.col("price").is_finite() & pl.col("amount").is_finite()
         valid = finite & (pl.col("price") > 0) & (pl.col("amount") > 0) & pl.col("timestamp").is_not_null()
+        valid &= pl.col("timestamp") <= pl.col("capture_ts") + AHEAD_MAX
         return valid & pl.col("trade_seq").is_not_null() if self._by_seq else valid
+
+    def _identity(self) -> pl.Expr:
+        """What makes two rows the same trade. Opaque ids may begin again; a trade without one is like no other."""
+        if self._by_seq:
+            return pl.col("trade_seq")
+        named = pl.concat_str("trade_id", pl.col("timestamp").dt.timestamp("us"), separator="@")
+        own = pl.concat_str("epoch", "seq", separator="#")
+        return pl.when(pl.col("trade_id") == "").then(own).otherwise(named)
 
     def _unseen(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         """The rows not released before, and how many were; a late one stops everything."""
@@ -146,7 +164,7 @@ class TradesTransform(BaseTransform):
                 raise LateRows
             return rows.filter(pl.col("trade_seq") > state.last_seq), old.height
         if state.last_key is not None:
-            fresh = rows.filter(~_identity().is_in(state.recent_ids))
+            fresh = rows.filter(~self._identity().is_in(state.recent_ids))
             if fresh.select(_not_after(state.last_key).any()).item():
                 raise LateRows
             return fresh, rows.height - fresh.height
@@ -169,22 +187,31 @@ class TradesTransform(BaseTransform):
             kept = [*first, *state.holes, *holes]
             state = msgspec.structs.replace(state, last_seq=seqs[-1], holes=_bounded(kept))
         else:
-            gap_before = released["after_gap"]
+            passed = released["holes_seen"].cum_max()
+            before_each = pl.concat([pl.Series([state.holes_released]), passed[:-1]]).cum_max()
+            gap_before = passed > before_each
             last = released.row(-1, named=True)
             moment = int(released["timestamp"].dt.timestamp("us")[-1])
-            ids = [*state.recent_ids, *released.select(_identity()).to_series()][-self._dedup_window :]
+            ids = [*state.recent_ids, *released.select(self._identity()).to_series()][-self._dedup_window :]
             key = (moment, str(last["epoch"]), int(last["seq"]))
-            state = msgspec.structs.replace(state, last_key=key, recent_ids=ids)
-        out = self._silver(released, state.ordinal, gap_before)
-        self._state = msgspec.structs.replace(state, ordinal=state.ordinal + released.height)
+            holes_released = max(state.holes_released, int(passed[-1]))
+            state = msgspec.structs.replace(state, last_key=key, recent_ids=ids, holes_released=holes_released)
+        tape = released["timestamp"].dt.timestamp("us").cum_max()
+        if state.tape_us is not None:
+            tape = tape.clip(lower_bound=state.tape_us)
+        out = self._silver(released, tape.cast(pl.Datetime("us", "UTC")), gap_before)
+        ordinal = state.ordinal + released.height
+        self._state = msgspec.structs.replace(state, ordinal=ordinal, tape_us=int(tape[-1]))
         return out
 
-    def _silver(self, rows: pl.DataFrame, ordinal: int, gap_before: pl.Series) -> pl.DataFrame:
+    def _silver(self, rows: pl.DataFrame, tape: pl.Series, gap_before: pl.Series) -> pl.DataFrame:
+        ordinal = self._state.ordinal
         return rows.select(
             pl.int_range(ordinal, ordinal + pl.len()).alias("ordinal"),
             "exchange",
             "symbol",
             "timestamp",
+            tape.alias("tape_ts"),
             "trade_id",
             "trade_seq",
             pl.col("side_raw").replace_strict(self._sides, default=None, return_dtype=pl.String).alias("side"),
@@ -198,16 +225,10 @@ class TradesTransform(BaseTransform):
             pl.col("capture_ts").alias("known_at"),
             "epoch",
             "seq",
-            pl.col("timestamp").dt.year().cast(pl.Int32).alias("year"),
-            pl.col("timestamp").dt.month().cast(pl.Int32).alias("month"),
-            pl.col("timestamp").dt.day().cast(pl.Int32).alias("day"),
+            tape.dt.year().cast(pl.Int32).alias("year"),
+            tape.dt.month().cast(pl.Int32).alias("month"),
+            tape.dt.day().cast(pl.Int32).alias("day"),
         ).match_to_schema(SCHEMA)
-
-
-def _identity() -> pl.Expr:
-    """What makes two rows the same trade; a trade without an id is like no other."""
-    own = pl.concat_str("epoch", "seq", separator="#")
-    return pl.when(pl.col("trade_id") == "").then(own).otherwise("trade_id")
 
 
 def _not_after(key: tuple[int, str, int]) -> pl.Expr:
