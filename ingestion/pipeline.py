@@ -20,6 +20,7 @@ from ingestion.intake import Intake
 from ingestion.writers.parquet_writer import StreamingParquetWriter
 from shared.clock import Clock
 from shared.disk import Disk
+from shared.errors import LakeUnusable
 from shared.log import get_log
 from shared.partitioning import stored_exchange
 from shared.rows import Stream
@@ -80,22 +81,18 @@ class IngestionPipeline:
         self._stopping.set()
 
     async def run(self, collectors: Sequence[BaseCollector], *, heartbeat: Path | None = None) -> None:
-        """Collect until stopped; the first error of any part ends all of them and is raised."""
+        """Collect until stopped, or until a collector fails: then everything is sealed first, and its error raised.
+
+        An error of the writer ends all at once; the next start recovers what was synced.
+        """
         gc.freeze()  # what was imported lives for ever: full collections need not walk it at each burst
         try:
-            self._store_recovered_gaps()
+            await self._store_recovered_gaps()
             async with asyncio.TaskGroup() as tasks:
                 drain = tasks.create_task(self._drain())
-                running = [tasks.create_task(collector.run()) for collector in collectors]
-                beat = tasks.create_task(self._beat(heartbeat)) if heartbeat else None
-                await self._stopping.wait()
-                for task in running:
-                    task.cancel()
-                await asyncio.gather(*running, return_exceptions=True)
+                failure = await self._collect(collectors, heartbeat)
                 self._collecting = False
                 await drain
-                if beat:
-                    beat.cancel()
             await self._in(self._seal_thread, self._writer.close)
         except BaseExceptionGroup as group:
             raise _first(group) from group
@@ -104,13 +101,35 @@ class IngestionPipeline:
             self._write_thread.shutdown()
             self._seal_thread.shutdown()
             self._writer.abandon()
+        if failure:
+            raise failure
 
-    def _store_recovered_gaps(self) -> None:
+    async def _collect(self, collectors: Sequence[BaseCollector], heartbeat: Path | None) -> BaseException | None:
+        """Run the collectors until asked to stop; the error that ended them, if one did. None of them runs any more."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(collector.run()) for collector in collectors]
+                if heartbeat:
+                    running.append(tasks.create_task(self._beat(heartbeat)))
+                await self._stopping.wait()
+                for task in running:
+                    task.cancel()
+        except BaseExceptionGroup as group:
+            return _first(group)
+        return None
+
+    async def _store_recovered_gaps(self) -> None:
+        """Sync the gaps of damaged journals into this run's own; only then may those journals go."""
+        captures = []
         for commit in self._writer.recovered.damaged:
             for declared in commit.gaps:
                 now_ns, mono_ns = self._clock.wall_ns(), self._clock.mono_ns()
                 rows, seqs = self._feed(declared.source, declared.exchange).number([declared.gap], now_ns // 1000)
-                self._intake.append(Capture(declared.source, declared.exchange, now_ns, mono_ns, rows, seqs))
+                captures.append(Capture(declared.source, declared.exchange, now_ns, mono_ns, rows, seqs))
+        if captures:
+            await self._in(self._write_thread, self._writer.append, captures)
+            await self._sync()
+        await self._in(self._seal_thread, self._writer.forget_damage)
 
     async def _drain(self) -> None:
         """Queue to journal: write by size or time, sync by time, seal when due."""
@@ -137,8 +156,6 @@ class IngestionPipeline:
         counts = await self._in(self._write_thread, self._writer.sync)
         if self._on_synced:
             self._on_synced(counts)
-        if self._writer.recovered.damaged and counts:
-            await self._in(self._seal_thread, self._writer.forget_damage)
 
     async def _seal_if_due(self) -> None:
         if self._sealing and self._sealing.done():
@@ -153,9 +170,14 @@ class IngestionPipeline:
 
     async def _beat(self, path: Path) -> None:
         """Keep a small file that says how capture is doing; rates belong there, not in the log."""
-        disk = Disk(durable=False)
+        disk, warned = Disk(durable=False), False
         while True:
-            await asyncio.to_thread(disk.write_whole, path, msgspec.json.encode(self.statistics()))
+            try:
+                await asyncio.to_thread(disk.write_whole, path, msgspec.json.encode(self.statistics()))
+            except (OSError, LakeUnusable) as error:
+                if not warned:
+                    log.warning("the heartbeat cannot be written; capture goes on", file=str(path), error=str(error))
+                warned = True
             await asyncio.sleep(self._options.heartbeat_s)
 
     def statistics(self) -> dict[str, Any]:
