@@ -104,27 +104,35 @@ def log_paths(lake: Lake) -> list[Path]:
 
 
 def read_log(path: Path, *, start: int = 0) -> tuple[list[Published], int]:
-    """The entries of a log from byte `start` on, and the position to go on from. A torn last line waits."""
+    """The entries of a log from byte `start` on, and the position to go on from. A torn line ends it for now."""
     with path.open("rb") as file:
         file.seek(start)
         data = file.read()
-    lines, end = _whole_lines(data)
-    if start == 0:
-        lines = lines[1:]  # the opening line
-    return [entry for line in lines for entry in _entries(line)], start + end
+    lines = _whole_lines(data)
+    entries: list[Published] = []
+    position = start
+    for number, line in enumerate(lines):
+        if start or number:  # the first line of a log is its opening
+            try:
+                entries += _entries(line)
+            except msgspec.DecodeError:
+                # A power cut tore this line before it was synced: its commit record still stood, and the run after
+                # this one published it again in a log of its own.
+                return entries, position
+        position += len(line) + 1
+    return entries, position
 
 
 def newest_tails(lake: Lake) -> dict[Stream, Tail]:
     """The last stored row of every stream, from the newest log that got as far as its first line."""
     for path in reversed(log_paths(lake)):
-        lines, _ = _whole_lines(path.read_bytes())
-        if not lines:
+        lines = _whole_lines(path.read_bytes())
+        try:
+            tails = dict(msgspec.json.decode(lines[0], type=_Opening).tails)
+        except (IndexError, msgspec.DecodeError):
             continue
-        opening = msgspec.json.decode(lines[0], type=_Opening)
-        tails = dict(opening.tails)
-        for line in lines[1:]:
-            for entry in _entries(line):
-                _advance(tails, entry)
+        for entry in read_log(path)[0]:
+            _advance(tails, entry)
         return tails
     return {}
 
@@ -135,11 +143,11 @@ def _advance(tails: dict[Stream, Tail], entry: Published) -> None:
         tails[entry.stream] = entry.tail
 
 
-def _whole_lines(data: bytes) -> tuple[list[bytes], int]:
-    """The lines that are complete, and where they end: a torn line has no newline yet, a power cut leaves zeroes."""
+def _whole_lines(data: bytes) -> list[bytes]:
+    """The lines that are complete: a torn line has no newline yet, a power cut leaves zeroes."""
     zero = data.find(b"\0")
     end = data.rfind(b"\n", 0, zero if zero >= 0 else len(data)) + 1
-    return data[:end].splitlines(), end
+    return data[:end].splitlines()
 
 
 def _entries(line: bytes) -> list[Published]:

@@ -42,6 +42,7 @@ def test_zeroes_behind_the_last_line_are_not_read(tmp_path: Path) -> None:
     PublishedLog(lake, "20260101T000000Z-0000", disk=disk).close()
     (path,) = lake.published.iterdir()
     whole = path.read_bytes()
-    path.write_bytes(whole + bytes(4096) + b"rest of a line}]\n")
-    assert read_log(path) == ([], len(whole))
+    for torn in (bytes(4096) + b"rest of a line}]\n", b'[{"path": \x01\n[]\n'):
+        path.write_bytes(whole + torn)
+        assert read_log(path) == ([], len(whole))
     assert newest_tails(lake) == {}

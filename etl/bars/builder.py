@@ -12,7 +12,7 @@ import polars as pl
 
 from etl.bars import state as states
 from etl.bars.frame import Labels, Table, frame_of, joined
-from etl.bars.kernels import FIRST_ROW, FIRST_US, GAP, LAST_ROW, LAST_US, accumulate, disorder, on, stamp
+from etl.bars.kernels import FIRST_ROW, FIRST_US, GAP, KNOWN_US, LAST_ROW, LAST_US, accumulate, disorder, on, stamp
 from etl.bars.open_bar import CARRIED, OpenBar, bar_of
 from etl.bars.order import Gate
 from etl.bars.schema import no_bars
@@ -198,7 +198,9 @@ class Bars(ABC):
         ts_falls, _, _ = disorder(step.ts, last_us)
         known_falls, _, _ = disorder(step.known, _MIN)
         stamp(step.ts, not ts_falls, step.known, not known_falls, step.first_row, bar.is_open, stops, times)
-        times[GAP, marked(step.gap_rows, stops, reach_back=self.gap_reaches_back)] = 1
+        with_gap, told_by = marked(step.gap_rows, stops, reach_back=self.gap_reaches_back)
+        times[GAP, with_gap] = 1
+        np.maximum.at(times[KNOWN_US], with_gap, step.known[told_by])
         add = on(step.price, accumulate)
         add(step.price, step.size_hi, step.size_lo, step.side, stops if is_fast else stops.tolist(), sums)
         return Table(sums, times, step.price_scale, step.size_scale), ts_falls

@@ -57,12 +57,13 @@ def _fits(prices: Prices, sizes: Sizes, bar: OpenBar) -> bool:
     return max(bar.sums) + len(prices.values) * sizes.bound < SUM_LIMIT
 
 
-def marked(gap_rows: Int64s, stops: Int64s, *, reach_back: bool) -> Int64s:
-    """The numbers of the bars that a gap lies in; `reach_back`: or just behind."""
+def marked(gap_rows: Int64s, stops: Int64s, *, reach_back: bool) -> tuple[Int64s, Int64s]:
+    """The numbers of the bars that a gap lies in (`reach_back`: or just behind), and the row that tells of it."""
     bars = np.searchsorted(stops, gap_rows, side="right")
     if not reach_back or not len(stops):
-        return bars
-    return np.concatenate((bars, (bars - 1)[(bars > 0) & (stops[bars - 1] == gap_rows)]))
+        return bars, gap_rows
+    closes = (bars > 0) & (stops[bars - 1] == gap_rows)
+    return np.concatenate((bars, (bars - 1)[closes])), np.concatenate((gap_rows, gap_rows[closes]))
 
 
 def no_stops() -> Int64s:

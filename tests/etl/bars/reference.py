@@ -37,7 +37,7 @@ class Reference:
     n_dup: int = 0
     n_late: int = 0
     n_ts_regress: int = 0
-    gap_behind: bool = False
+    told_by: Trade | None = None  # the trade that closes a time bar and says that a hole lies before it
 
     def give(self, trade: Trade) -> None:
         if trade.trade_id in self.seen:
@@ -81,7 +81,7 @@ class Reference:
         if self.last_us is None and trade.us != bucket:
             self.broken_us = bucket
         if self.held and bucket > self._bucket(self.held[0].us):
-            self.gap_behind = trade.gap_before
+            self.told_by = trade if trade.gap_before else None
             self._emit("time", is_partial=self._bucket(self.held[0].us) == self.broken_us)
         self.floor_us = bucket
         return True
@@ -126,15 +126,16 @@ class Reference:
                 vwap = value / volume
                 bar["vwap"] = vwap.numerator / vwap.denominator
                 bar["volume_exact"], bar["dollar_volume_exact"] = volume, value
+        told = [*held, *([self.told_by] if self.told_by else [])]
         self.bars.append(
             bar
             | {
                 "close_reason": reason,
                 "is_partial": is_partial,
-                "has_gap": any(t.gap_before for t in held) or self.gap_behind,
+                "has_gap": any(t.gap_before for t in held) or self.told_by is not None,
                 "threshold": None if self.kind == "time" else float(self.threshold),
                 "available_at": end,
-                "known_at": max(t.us if t.known_us is None else t.known_us for t in held),
+                "known_at": max(t.us if t.known_us is None else t.known_us for t in told),
             }
         )
-        self.gap_behind = False
+        self.told_by = None

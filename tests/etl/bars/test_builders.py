@@ -178,6 +178,24 @@ def test_known_at_is_the_latest_capture():
     assert [b["known_at"] for b in built(TickBars(threshold=2), trades)] == [9 * SECOND, 3 * SECOND]
 
 
+def test_a_gap_told_by_the_trade_that_closes_the_bar_is_known_when_that_trade_is():
+    trades = at(0, 10, 70, 130, gaps=(2,))
+    assert [b["known_at"] for b in built(TimeBars(interval=60), trades)] == [70 * SECOND, 70 * SECOND, 130 * SECOND]
+    trades = at(0, 10, 70, 130)
+    assert [b["known_at"] for b in built(TimeBars(interval=60), trades)] == [10 * SECOND, 70 * SECOND, 130 * SECOND]
+
+
+@pytest.mark.parametrize("kind", [TickBars, VolumeBars, DollarBars])
+def test_a_price_too_large_for_a_kernel_stays_exact_in_the_open_bar(kind):
+    trades = at(0, 1, 2)
+    trades[0].price = Decimal(10) ** 19
+    bars = kind(threshold=10**15 if kind is not TickBars else 3)
+    for trade in trades:
+        bars.update(frame([trade]))
+    high = bars.peek()["high"] if kind is not TickBars else None
+    assert high is None or high.item() in {1e19, 10.0}
+
+
 def test_late_trades_can_be_refused_and_then_nothing_has_changed():
     bars = TickBars(threshold=2, late="raise")
     trades = at(0, 1, 2)
