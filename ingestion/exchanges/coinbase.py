@@ -8,16 +8,18 @@ Source: docs.cdp.coinbase.com, Advanced Trade WebSocket channels; recorded frame
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from ingestion.exchanges.wire_values import (
     EXACT_TEXT_MAX,
     inexact_text,
+    is_plain_symbol,
     not_negative,
     optional_number,
     positive,
+    trade_number,
     utc_us,
 )
 from shared.errors import FrameMalformed
@@ -29,6 +31,7 @@ CHANNELS = {"trades": "market_trades", "ticker": "ticker", "l2": "level2"}  # ta
 L2_PRODUCTS_PER_CONNECTION = 16  # more are refused by the exchange
 FRAME_BYTES_MAX = 64 << 20  # a BTC-USD book snapshot is over 10 MiB
 UNKNOWN_SYMBOL = "unknown"  # whose row it would have been cannot be told
+_SequenceNum: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class _Trade(msgspec.Struct, gc=False):
@@ -45,7 +48,7 @@ class _TradesEvent(msgspec.Struct, gc=False):
 
 
 class _Trades(msgspec.Struct, tag_field="channel", tag="market_trades", gc=False):
-    sequence_num: int
+    sequence_num: _SequenceNum
     timestamp: str
     events: list[_TradesEvent]
 
@@ -64,7 +67,7 @@ class _L2Event(msgspec.Struct, gc=False):
 
 
 class _L2Data(msgspec.Struct, tag_field="channel", tag="l2_data", gc=False):
-    sequence_num: int
+    sequence_num: _SequenceNum
     timestamp: str
     events: list[_L2Event]
 
@@ -87,7 +90,7 @@ class _TickerEvent(msgspec.Struct, gc=False):
 
 
 class _Ticker(msgspec.Struct, tag_field="channel", tag="ticker", gc=False):
-    sequence_num: int
+    sequence_num: _SequenceNum
     timestamp: str
     events: list[_TickerEvent]
 
@@ -96,12 +99,13 @@ class _Other(msgspec.Struct, gc=False):
     """Heartbeats, subscriptions, candles, status, and the error frame, which has neither channel nor number."""
 
     channel: str = ""
-    sequence_num: int | None = None
+    sequence_num: _SequenceNum | None = None
     type: str = ""
     message: str = ""
 
 
 _TAKER_SIDE = taker_sides(EXCHANGE)
+_BOOK_SIDE = {"bid": "bid", "offer": "ask"}
 _KNOWN: TypeAlias = _Trades | _L2Data | _Ticker
 _known = msgspec.json.Decoder(_KNOWN)
 _other = msgspec.json.Decoder(_Other)
@@ -173,13 +177,15 @@ def _frame_us(text: str) -> int:
 
 def _trade(trade: _Trade, keep_info: bool) -> Row:
     price_text, size_text, side = trade.price, trade.size, trade.side
+    if not is_plain_symbol(trade.product_id):
+        return _nameless("trades", trade.product_id, trade)
     try:
         price, amount = positive(price_text), positive(size_text)
         return Trade(
             trade.product_id,
             utc_us(trade.time),
             trade.trade_id,
-            int(trade.trade_id),
+            trade_number(trade.trade_id),
             _TAKER_SIDE.get(side),
             side,
             price,
@@ -194,30 +200,51 @@ def _trade(trade: _Trade, keep_info: bool) -> Row:
         return Reject(trade.product_id, None, "trades", str(error), payload, row_id=trade.trade_id)
 
 
+def _nameless(table: str, product_id: str, record: msgspec.Struct) -> Reject:
+    """What says of itself that it belongs to a product that cannot exist."""
+    reason = f"product_id {product_id[:80]!r} cannot name a symbol"
+    return Reject(UNKNOWN_SYMBOL, None, table, reason, msgspec.json.encode(record).decode())
+
+
 def _levels(event: _L2Event, message: _L2Data) -> list[Row]:
+    """The rows of one event; the last one that is a level says so, whatever was rejected behind it."""
+    if not is_plain_symbol(event.product_id):
+        return [_nameless("l2", event.product_id, event)]
     rows: list[Row] = []
-    last = len(event.updates) - 1
-    for index, update in enumerate(event.updates):
+    last = None
+    for update in event.updates:
         try:
-            rows.append(
-                L2(
-                    event.product_id,
-                    utc_us(update.event_time),
-                    message.sequence_num,
-                    event.type == "snapshot",
-                    index == last,
-                    "bid" if update.side == "bid" else "ask",
-                    positive(update.price_level),
-                    not_negative(update.new_quantity),
-                )
-            )
+            level = _level(update, event, message.sequence_num)
         except ValueError as error:
             payload = msgspec.json.encode(update).decode()
             rows.append(Reject(event.product_id, None, "l2", str(error), payload))
+        else:
+            last = len(rows)
+            rows.append(level)
+    if last is not None:
+        rows[last] = msgspec.structs.replace(rows[last], is_last=True)
     return rows
 
 
-def _ticker(ticker: _TickerOf, moment: int) -> Ticker:
+def _level(update: _Update, event: _L2Event, sequence_num: int) -> L2:
+    side = _BOOK_SIDE.get(update.side)
+    if side is None:
+        raise ValueError(f"side {update.side[:40]!r} is neither bid nor offer")
+    return L2(
+        event.product_id,
+        utc_us(update.event_time),
+        sequence_num,
+        event.type == "snapshot",
+        False,
+        side,
+        positive(update.price_level),
+        not_negative(update.new_quantity),
+    )
+
+
+def _ticker(ticker: _TickerOf, moment: int) -> Row:
+    if not is_plain_symbol(ticker.product_id):
+        return _nameless("ticker", ticker.product_id, ticker)
     last = optional_number(ticker.price)
     return Ticker(
         ticker.product_id,

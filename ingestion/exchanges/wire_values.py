@@ -5,8 +5,11 @@ from decimal import Decimal
 from functools import lru_cache
 
 from shared.clock import us_from_utc
+from shared.partitioning import stored_symbol
 
 WIRE_NUMBER_MAX = 1e15  # no price or size of a market is larger; also stops "inf"
+SYMBOL_CHARS_MAX = 64
+ID_DIGITS_MAX = 18  # any number this short is an int64
 EXACT_TEXT_MAX = 15  # texts this short survive the way through float64 whatever they say
 
 
@@ -18,9 +21,12 @@ def positive(text: str) -> float:
     >>> positive("NaN")
     Traceback (most recent call last):
     ValueError: 'NaN' is not a positive number
+    >>> positive("1_000.5")  # a number to Python alone
+    Traceback (most recent call last):
+    ValueError: '1_000.5' is not a positive number
     """
     value = float(text)
-    if not 0 < value < WIRE_NUMBER_MAX:
+    if not 0 < value < WIRE_NUMBER_MAX or "_" in text or not text.isascii():
         raise ValueError(f"{text!r} is not a positive number")
     return value
 
@@ -28,7 +34,7 @@ def positive(text: str) -> float:
 def not_negative(text: str) -> float:
     """A size that may be zero; `ValueError` for any other."""
     value = float(text)
-    if not 0 <= value < WIRE_NUMBER_MAX:
+    if not 0 <= value < WIRE_NUMBER_MAX or "_" in text or not text.isascii():
         raise ValueError(f"{text!r} is not zero or a positive number")
     return value
 
@@ -39,7 +45,29 @@ def optional_number(text: str | None) -> float | None:
         value = float(text) if text else None
     except ValueError:
         return None
-    return value if value is not None and abs(value) < WIRE_NUMBER_MAX else None
+    if value is None or text is None or "_" in text or not text.isascii():
+        return None
+    return value if abs(value) < WIRE_NUMBER_MAX else None
+
+
+def trade_number(text: str) -> int:
+    """A trade's id as the integer it is; `ValueError` for what is none, or none that the lake's int64 can hold."""
+    if len(text) > ID_DIGITS_MAX or not text.isascii() or not text.isdecimal():
+        raise ValueError(f"{text[:40]!r} is not a trade's number")
+    return int(text)
+
+
+@lru_cache(maxsize=4096)
+def is_plain_symbol(symbol: str) -> bool:
+    """Whether a symbol can name a partition as it stands, so that no row of it can stop the sealing of all others.
+
+    >>> is_plain_symbol("BTC-USD"), is_plain_symbol("BTC/USD"), is_plain_symbol("..")
+    (True, False, False)
+    """
+    try:
+        return len(symbol) <= SYMBOL_CHARS_MAX and stored_symbol(symbol) == symbol
+    except ValueError:
+        return False
 
 
 def inexact_text(text: str, value: float) -> str | None:
@@ -62,7 +90,10 @@ def utc_us(text: str) -> int:
     if len(text) == 27 and text[26] == "Z":
         return _minute_us(text[:16]) + int(text[17:19]) * 1_000_000 + int(text[20:26])
     if text[-1:] != "Z":
-        return us_from_utc(datetime.fromisoformat(text).astimezone(UTC))
+        try:
+            return us_from_utc(datetime.fromisoformat(text).astimezone(UTC))
+        except OverflowError as error:  # the first and last hours that a calendar knows, seen from elsewhere
+            raise ValueError(f"{text!r} is no time in UTC") from error
     return _minute_us(text[:16]) + int(text[17:19]) * 1_000_000 + int((text[20:-1] + "000000")[:6])
 
 
