@@ -9,6 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from ingestion.collectors.base_collector import BaseCollector, SessionEnd
 from ingestion.exchanges import coinbase
+from ingestion.exchanges.wire_values import UNKNOWN_SYMBOL
 from ingestion.inlet import Inlet
 from ingestion.retry import RetryPolicy
 from shared.errors import FrameMalformed
@@ -105,7 +106,7 @@ class CoinbaseCollector(BaseCollector):
                 message = coinbase.decode(frame, keep_info=keep_info)
             except FrameMalformed as error:
                 text = frame.decode(errors="backslashreplace")
-                rows = [Reject(coinbase.UNKNOWN_SYMBOL, None, "frames", error.reason, text)]
+                rows = [Reject(UNKNOWN_SYMBOL, None, "frames", error.reason, text)]
             else:
                 if message.refusal is not None:
                     return SessionEnd("refused", message.refusal)

@@ -14,6 +14,7 @@ import msgspec
 
 from ingestion.exchanges.wire_values import (
     EXACT_TEXT_MAX,
+    UNKNOWN_SYMBOL,
     inexact_text,
     is_plain_symbol,
     not_negative,
@@ -30,7 +31,6 @@ EXCHANGE = "coinbaseadvanced"
 CHANNELS = {"trades": "market_trades", "ticker": "ticker", "l2": "level2"}  # table -> channel to subscribe
 L2_PRODUCTS_PER_CONNECTION = 16  # more are refused by the exchange
 FRAME_BYTES_MAX = 64 << 20  # a BTC-USD book snapshot is over 10 MiB
-UNKNOWN_SYMBOL = "unknown"  # whose row it would have been cannot be told
 _SequenceNum: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 

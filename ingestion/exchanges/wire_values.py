@@ -8,6 +8,7 @@ from shared.clock import us_from_utc
 from shared.partitioning import stored_symbol
 
 WIRE_NUMBER_MAX = 1e15  # no price or size of a market is larger; also stops "inf"
+UNKNOWN_SYMBOL = "unknown"  # whose row it would have been cannot be told
 SYMBOL_CHARS_MAX = 64
 ID_DIGITS_MAX = 18  # any number this short is an int64
 EXACT_TEXT_MAX = 15  # texts this short survive the way through float64 whatever they say

@@ -1,9 +1,28 @@
 """Holes in the running counts of a journal's streams: rows that were written and cannot be read any more."""
 
+from collections.abc import Iterator
+from typing import TypeAlias
+
 import numpy as np
 import pyarrow as pa
 
+from ingestion.exchanges.wire_values import UNKNOWN_SYMBOL, is_plain_symbol
 from shared.rows import Gap, Stream
+
+_Seqs: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
+
+
+def _by_stream(table: str, batch: pa.RecordBatch) -> Iterator[tuple[Stream, _Seqs]]:
+    source, exchange = batch.column("source")[0].as_py(), batch.column("exchange")[0].as_py()
+    symbols = batch.column("symbol").dictionary_encode()
+    indices, seqs = np.asarray(symbols.indices), np.asarray(batch.column("seq"))
+    for index, symbol in enumerate(symbols.dictionary.to_pylist()):
+        yield Stream(source, exchange, table, symbol), seqs[indices == index]
+
+
+def gap_id(epoch: str, stream: Stream, before: int) -> str:
+    """The name of the hole behind row `before` of a stream."""
+    return ":".join((epoch, *stream, str(before)))
 
 
 class HoleFinder:
@@ -11,31 +30,43 @@ class HoleFinder:
 
     def __init__(self) -> None:
         self._next: dict[Stream, int] = {}
+        self._before: dict[Stream, int] = {}  # `_next` as it was before the journal being read
         self._holes: list[tuple[Stream, int, int]] = []
         self._epoch = ""
+        self._told = False  # whether a header of this epoch was read: a stream it does not name began after it
 
     def begin(self, epoch: str) -> None:
         """Start with the next journal; counts begin anew with every epoch."""
         if epoch != self._epoch:
-            self._epoch, self._next = epoch, {}
+            self._epoch, self._next, self._told = epoch, {}, False
+        self._before = dict(self._next)
+        self._holes = []
+
+    def begin_again(self) -> None:
+        """Forget what the journal that was being read has said."""
+        self._next = dict(self._before)
         self._holes = []
 
     def expect(self, counts_at_open: dict[Stream, int]) -> None:
-        """Take each stream's count at the journal's opening, unless the journal before it has told."""
+        """Take each stream's count at the journal's opening: more than was read means that the journal before lost it.
+
+        A stream whose earlier journals were not read stands where the header says.
+        """
+        self._told = True
         for stream, count in counts_at_open.items():
-            self._next.setdefault(stream, count)
+            known = self._next.get(stream)
+            if known is not None and known < count:
+                self._holes.append((stream, known - 1, count))
+            self._next[stream] = max(known or 0, count)
 
     def see(self, table: str, batch: pa.RecordBatch) -> None:
         """Take the rows of one batch, which is of one source and exchange."""
-        source, exchange = batch.column("source")[0].as_py(), batch.column("exchange")[0].as_py()
-        symbols = np.asarray(batch.column("symbol").dictionary_encode().indices)
-        names = batch.column("symbol").dictionary_encode().dictionary.to_pylist()
-        seqs = np.asarray(batch.column("seq"))
-        for index, symbol in enumerate(names):
-            self._follow(Stream(source, exchange, table, symbol), seqs[symbols == index])
+        for stream, seqs in _by_stream(table, batch):
+            self._follow(stream, seqs)
 
-    def _follow(self, stream: Stream, seqs: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> None:
-        before = np.concatenate([[self._next.get(stream, 0) - 1], seqs[:-1]])
+    def _follow(self, stream: Stream, seqs: _Seqs) -> None:
+        start = self._next.get(stream, 0 if self._told else int(seqs[0]))
+        before = np.concatenate([[start - 1], seqs[:-1]])
         for at in np.flatnonzero(seqs - before > 1):
             self._holes.append((stream, int(before[at]), int(seqs[at])))
         self._next[stream] = int(seqs[-1]) + 1
@@ -48,7 +79,7 @@ class HoleFinder:
                 Gap(
                     symbol=stream.symbol,
                     timestamp=None,
-                    gap_id=f"{self._epoch}:{stream.source}:{stream.table}:{before}",
+                    gap_id=gap_id(self._epoch, stream, before),
                     revision=0,
                     channel=stream.table,
                     cause="journal_damage",
@@ -56,8 +87,43 @@ class HoleFinder:
                     prev_seq=before,
                     next_seq=after,
                     rows_lost=after - before - 1,
-                    evidence=f"{self._epoch} seq {before + 1}..{after - 1} unreadable in {journal}",
+                    evidence=f"{self._epoch} seq {before + 1}..{after - 1} not to be read at or before {journal}",
                 ),
             )
             for stream, before, after in self._holes
+        ]
+
+
+class StreamRanges:
+    """The rows of a journal that can be read and cannot be made into files: one gap for those of each stream."""
+
+    def __init__(self) -> None:
+        self._ranges: dict[Stream, tuple[int, int, int]] = {}  # first, last, rows
+
+    def see(self, table: str, batch: pa.RecordBatch) -> None:
+        """Take the rows of one batch."""
+        for stream, seqs in _by_stream(table, batch):
+            first, last, rows = self._ranges.get(stream, (int(seqs[0]), -1, 0))
+            self._ranges[stream] = min(first, int(seqs[0])), max(last, int(seqs[-1])), rows + len(seqs)
+
+    def gaps(self, epoch: str, reason: str) -> list[tuple[Stream, Gap]]:
+        """One gap per stream, of a symbol that a partition can have."""
+        return [
+            (
+                stream,
+                Gap(
+                    symbol=stream.symbol if is_plain_symbol(stream.symbol) else UNKNOWN_SYMBOL,
+                    timestamp=None,
+                    gap_id=gap_id(epoch, stream, first - 1),
+                    revision=0,
+                    channel=stream.table,
+                    cause="journal_damage",
+                    status="unrecoverable",
+                    prev_seq=first - 1,
+                    next_seq=last + 1,
+                    rows_lost=rows,
+                    evidence=f"{epoch} {stream.symbol[:80]!r}: journal kept in quarantine, {reason[:300]}",
+                ),
+            )
+            for stream, (first, last, rows) in self._ranges.items()
         ]

@@ -6,8 +6,9 @@ number in the epoch; its first frame holds what a reader needs to know without u
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +24,7 @@ from shared.tables import SCHEMA_VERSION, Table, table, tables
 
 SUFFIX = ".journal"
 COMMIT_SUFFIX = ".commit"
+_STEM = re.compile(r"(\d{8}T\d{6}Z-[0-9a-f]{4})_(\d{6,})")
 
 
 @dataclass(frozen=True, order=True)
@@ -39,8 +41,10 @@ class JournalId:
     @classmethod
     def parse(cls, stem: str) -> Self:
         """The id a file's stem names; `ValueError` for any other name."""
-        epoch, _, counter = stem.rpartition("_")
-        return cls(epoch, int(counter))
+        match = _STEM.fullmatch(stem)
+        if not match:
+            raise ValueError(f"{stem!r} is not a journal's name")
+        return cls(match[1], int(match[2]))
 
 
 class Journal:
@@ -105,12 +109,8 @@ class JournalReport:
     torn_tail_bytes: int = 0  # the write that a crash interrupted: normal, nothing acknowledged is in it
     damaged_bytes: int = 0  # unreadable bytes with intact frames behind them: a loss
     frames_missing: int = 0
-    counts_at_open: dict[Stream, int] = field(default_factory=dict)
-
-    @property
-    def damaged(self) -> bool:
-        """Whether something that had been written cannot be read any more."""
-        return bool(self.damaged_bytes or self.frames_missing)
+    torn_tail_is_zeroes: bool = False  # room that was reserved and never used
+    counts_at_open: dict[Stream, int] | None = None  # None where the journal's header cannot be read
 
 
 class JournalReader:
@@ -131,6 +131,7 @@ class JournalReader:
                 if isinstance(item, frames.Damage):
                     self.report.damaged_bytes += self.report.torn_tail_bytes
                     self.report.torn_tail_bytes = item.end - item.start
+                    self.report.torn_tail_is_zeroes = item.zeroes_only
                     continue
                 self.report.damaged_bytes += self.report.torn_tail_bytes
                 self.report.torn_tail_bytes = 0

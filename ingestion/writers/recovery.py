@@ -9,7 +9,7 @@ from filelock import FileLock
 from ingestion.writers.journal import COMMIT_SUFFIX, SUFFIX, JournalId
 from ingestion.writers.seal import Commit, Sealer, read_commit
 from shared.disk import Disk, translated
-from shared.errors import LakeUnusable
+from shared.errors import LakeUnusable, ReadyConflict
 from shared.log import get_log
 from shared.partitioning import Lake
 from storage.locks import hold
@@ -59,18 +59,28 @@ def lock(lake: Lake) -> FileLock:
 
 
 def recover(lake: Lake, sealer: Sealer, *, disk: Disk) -> RecoveryReport:
-    """Publish every commit record, seal every journal up to its last whole frame, clear what is rubbish."""
+    """Publish every commit record, seal every journal up to its last whole frame, clear what is rubbish.
+
+    A journal whose contents cannot be made into files does not stop the start: its rows stand in `damaged` as gaps,
+    one per stream, and the file itself goes to quarantine once they are stored, with every row it holds. What the
+    disk refuses, and a published name with other content, do stop the start: a person can mend them.
+    """
     report = RecoveryReport()
     for path in lake.active.glob("*.tmp"):
         disk.remove(path)
-    for path in sorted(lake.active.glob(f"*{COMMIT_SUFFIX}")):
+    commits, journals = _left(lake.active, COMMIT_SUFFIX), _left(lake.active, SUFFIX)
+    newest: dict[str, JournalId] = {}
+    for journal_id in sorted({*commits, *journals}):
+        newest[journal_id.epoch] = journal_id
+    for _, path in sorted(commits.items()):
         commit = read_commit(path)
         sealer.publish(commit)
         _finish(commit, sealer, report)
         report.commits += 1
-    left = [path for path in lake.active.glob(f"*{SUFFIX}") if not path.with_suffix(COMMIT_SUFFIX).exists()]
-    for path in sorted(left, key=lambda path: JournalId.parse(path.stem)):
-        commit = sealer.commit(path)
+    for journal_id, path in sorted(journals.items()):
+        if journal_id in commits:
+            continue
+        commit = _commit(path, sealer, ended=journal_id < newest[journal_id.epoch])
         sealer.publish(commit)
         _finish(commit, sealer, report)
         report.journals += 1
@@ -87,6 +97,30 @@ def recover(lake: Lake, sealer: Sealer, *, disk: Disk) -> RecoveryReport:
     return report
 
 
+def _left(folder: Path, suffix: str) -> dict[JournalId, Path]:
+    """The files of ours with this suffix; what somebody else put there is left alone."""
+    found: dict[JournalId, Path] = {}
+    for path in folder.glob(f"*{suffix}"):
+        try:
+            found[JournalId.parse(path.stem)] = path
+        except ValueError:
+            log.warning("not a journal of ours, left alone", path=str(path))
+    return found
+
+
+def _commit(path: Path, sealer: Sealer, *, ended: bool) -> Commit:
+    try:
+        return sealer.commit(path, ended=ended)
+    except (OSError, MemoryError, LakeUnusable, ReadyConflict):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a journal holds, it must not stop every start
+        reason = error
+    commit = sealer.give_up(path, reason)
+    rows = sum(declared.gap.rows_lost or 0 for declared in commit.gaps)
+    log.error("journal cannot be sealed, goes to quarantine", path=str(path), rows=rows, error=repr(reason)[:300])
+    return commit
+
+
 def _finish(commit: Commit, sealer: Sealer, report: RecoveryReport) -> None:
     report.count(commit)
     if not commit.damaged:
@@ -97,9 +131,20 @@ def _clear_staging(lake: Lake, disk: Disk) -> None:
     for folder in lake.staging.iterdir():
         if _has_owner(lake, folder):
             continue
+        if not folder.is_dir() or not _is_ours(folder.name):
+            log.warning("not staged by us, left alone", path=str(folder))
+            continue
         for path in folder.iterdir():
             disk.remove(path)
         disk.remove_dir(folder)
+
+
+def _is_ours(stem: str) -> bool:
+    try:
+        JournalId.parse(stem)
+    except ValueError:
+        return False
+    return True
 
 
 def _has_owner(lake: Lake, folder: Path) -> bool:

@@ -6,12 +6,13 @@ and staging is rubbish; after it the record is the truth and every further step 
 
 import filecmp
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
 
-from ingestion.writers.holes import HoleFinder
+from ingestion.writers.holes import HoleFinder, StreamRanges
 from ingestion.writers.journal import COMMIT_SUFFIX, SUFFIX, JournalId, JournalReader
 from ingestion.writers.segments import SegmentOptions, Staging
 from shared.disk import Disk
@@ -55,14 +56,18 @@ class Sealer:
 
     def seal(self, journal: Path) -> Commit:
         """Publish everything that a closed journal holds, then drop it. A damaged one waits for `discard`."""
-        commit = self.commit(journal)
+        commit = self.commit(journal, ended=True)
         self.publish(commit)
         if not commit.damaged:
             self.discard(commit)
         return commit
 
-    def commit(self, journal: Path) -> Commit:
-        """Write the journal's ready files into staging, and the record that makes them count."""
+    def commit(self, journal: Path, *, ended: bool) -> Commit:
+        """Write the journal's ready files into staging, and the record that makes them count.
+
+        Where the writer has `ended` the journal, or has gone on to the next one, bytes behind its last frame are no
+        interrupted write: they are damage.
+        """
         journal_id = JournalId.parse(journal.stem)
         staging = Staging(self._lake, journal_id, self._options, disk=self._disk)
         self._clear(staging.folder)
@@ -71,11 +76,42 @@ class Sealer:
         self._stage(reader, staging)
         files = staging.finish()
         report = reader.report
+        if ended and not report.torn_tail_is_zeroes:
+            report.damaged_bytes += report.torn_tail_bytes
+            report.torn_tail_bytes = 0
         assert sum(entry.rows for _, entry in files) == report.rows, "rows out must equal rows in; the journal is kept"
-        gaps = [DeclaredGap(stream.source, stream.exchange, gap) for stream, gap in self._holes.gaps(journal.name)]
+        gaps = self._gaps(journal)
         commit = Commit(journal.name, files, gaps, report.rows, report.torn_tail_bytes, report.damaged_bytes)
         self._disk.write_whole(self._commit_path(commit), msgspec.json.encode(commit))
         return commit
+
+    def give_up(self, journal: Path, error: Exception) -> Commit:
+        """A record without files for a journal that cannot become any: every row in it is inside one of its gaps.
+
+        Like that of a damaged journal it stands until the gaps are stored; then `discard` puts the journal into
+        quarantine. A stream whose name no partition can have is declared as `unknown`.
+        """
+        self._holes.begin_again()
+        reader, read = JournalReader(journal), StreamRanges()
+        with suppress(Exception):  # what cannot even be read is counted in bytes
+            for kind, batch in reader.batches():
+                self._expect(reader)
+                self._holes.see(kind.name, batch)
+                read.see(kind.name, batch)
+        epoch = JournalId.parse(journal.stem).epoch
+        gaps = [DeclaredGap(stream.source, stream.exchange, gap) for stream, gap in read.gaps(epoch, str(error))]
+        self._clear(self._lake.staging / journal.stem)
+        commit = Commit(journal.name, [], [*self._gaps(journal), *gaps], 0, 0, journal.stat().st_size)
+        self._disk.write_whole(self._commit_path(commit), msgspec.json.encode(commit))
+        return commit
+
+    def _gaps(self, journal: Path) -> list[DeclaredGap]:
+        return [DeclaredGap(stream.source, stream.exchange, gap) for stream, gap in self._holes.gaps(journal.name)]
+
+    def _expect(self, reader: JournalReader) -> None:
+        if reader.report.counts_at_open is not None:
+            self._holes.expect(reader.report.counts_at_open)
+            reader.report.counts_at_open = None
 
     def _stage(self, reader: JournalReader, staging: Staging) -> None:
         """One pass over the journal, spilling to the files whenever the buffer's bound is reached."""
@@ -83,13 +119,14 @@ class Sealer:
         waiting_bytes = 0
         self._holes.begin(JournalId.parse(reader.path.stem).epoch)
         for kind, batch in reader.batches():
-            self._holes.expect(reader.report.counts_at_open)
+            self._expect(reader)
             self._holes.see(kind.name, batch)
             waiting.setdefault(kind.name, (kind, []))[1].append(batch)
             waiting_bytes += batch.nbytes
             if waiting_bytes > self._options.buffer_mb << 20:
                 _spill(waiting, staging.add)
                 waiting_bytes = 0
+        self._expect(reader)
         _spill(waiting, staging.add)
 
     def publish(self, commit: Commit) -> None:

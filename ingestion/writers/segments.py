@@ -18,6 +18,7 @@ from shared.tables import SCHEMA_VERSION, Table
 from storage.published import Published, Tail
 
 _US_PER_HOUR = 3_600_000_000
+_SYMBOL_CHARS_MAX = 200  # a folder's name may have 255 bytes on every common filesystem
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,8 @@ class Staging:
             self._segment(stream, int(hour), kind).add(self._ready_rows(part, kind, int(hour)))
 
     def _segment(self, stream: Stream, hour: int, kind: Table) -> Segment:
+        if len(stream.symbol) > _SYMBOL_CHARS_MAX:
+            raise ValueError(f"symbol {stream.symbol[:40]!r}... is too long to name a folder")
         partition = Partition.of_us(stream.exchange, stream.symbol, hour * _US_PER_HOUR)
         suffix = "ndjson" if self._options.raw_format == "ndjson" else "parquet"
         name = SegmentName(f"{partition.start():%Y%m%dT%H}", self._id.counter, self._id.epoch, suffix)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ingestion.exchanges import coinbase
+from ingestion.exchanges.wire_values import UNKNOWN_SYMBOL
 from shared.errors import FrameMalformed
 from shared.rows import L2, Reject, Row, Trade
 
@@ -38,7 +39,7 @@ def test_a_product_that_cannot_name_a_partition_is_a_reject(product: str) -> Non
     for message in frames:
         row = only(message)
         assert isinstance(row, Reject)
-        assert row.symbol == coinbase.UNKNOWN_SYMBOL
+        assert row.symbol == UNKNOWN_SYMBOL
         assert len(row.reason) < 200
 
 
