@@ -10,11 +10,12 @@ import pyarrow as pa
 import zstandard
 
 from ingestion.capture import Capture
-from shared.rows import TABLE_OF, Row
+from shared.rows import TABLE_OF, Gap, Row
 from shared.tables import Table, table
 
 _COMPRESSOR = zstandard.ZstdCompressor(level=1)  # used by the one thread that writes
-_Key = tuple[str, str, str, str]  # table, source, exchange, origin
+_Key = tuple[int, str, str, str, str]  # place in the block, table, source, exchange, origin
+_OPENED, _ROWS, _REVISIONS = range(3)
 
 
 class _Columns:
@@ -38,36 +39,44 @@ class _Columns:
 
 
 def batches(captures: Iterable[Capture]) -> list[tuple[str, pa.RecordBatch]]:
-    """One record batch per (table, source, exchange, origin); order within a stream is kept.
+    """One record batch per (table, source, exchange, origin), of gaps two; order within a stream is kept.
 
-    Gaps come first, so that no crash leaves a row behind a hole without the gap that declares it.
+    Gaps that open come first, so that a torn block leaves no row behind a hole without the gap that declares it;
+    revisions come last, so that it leaves no gap narrowed by a row that was torn off.
     """
     groups: dict[_Key, _Columns] = {}
     for capture in captures:
-        for kind, rows, seqs in _by_kind(capture):
-            key = (TABLE_OF[kind], capture.source, capture.exchange, capture.origin)
+        for place, kind, rows, seqs in _parts(capture):
+            key = (place, TABLE_OF[kind], capture.source, capture.exchange, capture.origin)
             columns = groups.get(key)
             if columns is None:
                 columns = groups[key] = _Columns()
             columns.add(capture, rows, seqs)
-    ordered = sorted(groups.items(), key=lambda item: item[0][0] != "gaps")
-    return [(key[0], _batch(key, columns)) for key, columns in ordered]
+    ordered = sorted(groups.items(), key=lambda item: item[0][0])
+    return [(key[1], _batch(key, columns)) for key, columns in ordered]
 
 
-def _by_kind(capture: Capture) -> list[tuple[type[Row], Sequence[Row], Sequence[int]]]:
-    """The capture's rows by their type; nearly always there is one."""
+def _parts(capture: Capture) -> list[tuple[int, type[Row], Sequence[Row], Sequence[int]]]:
+    """The capture's rows by their place in the block and their type; nearly always there is one part."""
     kinds = set(map(type, capture.rows))
-    if len(kinds) == 1:
-        return [(kinds.pop(), capture.rows, capture.seqs)]
-    parts: list[tuple[type[Row], Sequence[Row], Sequence[int]]] = []
-    for kind in kinds:
-        chosen = [(row, seq) for row, seq in zip(capture.rows, capture.seqs, strict=True) if type(row) is kind]
-        parts.append((kind, [row for row, _ in chosen], [seq for _, seq in chosen]))
-    return parts
+    if len(kinds) == 1 and Gap not in kinds:
+        return [(_ROWS, kinds.pop(), capture.rows, capture.seqs)]
+    parts: dict[tuple[int, type[Row]], tuple[list[Row], list[int]]] = {}
+    for row, seq in zip(capture.rows, capture.seqs, strict=True):
+        rows, seqs = parts.setdefault((_place(row), type(row)), ([], []))
+        rows.append(row)
+        seqs.append(seq)
+    return [(place, kind, rows, seqs) for (place, kind), (rows, seqs) in parts.items()]
+
+
+def _place(row: Row) -> int:
+    if not isinstance(row, Gap):
+        return _ROWS
+    return _REVISIONS if row.revision else _OPENED
 
 
 def _batch(key: _Key, columns: _Columns) -> pa.RecordBatch:
-    name, source, exchange, origin = key
+    _, name, source, exchange, origin = key
     schema = table(name).journal_schema
     constant = {"source": source, "exchange": exchange, "origin": origin}
     values: dict[str, Any] = {

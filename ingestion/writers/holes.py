@@ -32,6 +32,7 @@ class HoleFinder:
         self._next: dict[Stream, int] = {}
         self._before: dict[Stream, int] = {}  # `_next` as it was before the journal being read
         self._holes: list[tuple[Stream, int, int]] = []
+        self._gap_seqs: dict[Stream, list[_Seqs]] = {}  # gap rows of a block are not in the order of their numbers
         self._epoch = ""
         self._told = False  # whether a header of this epoch was read: a stream it does not name began after it
 
@@ -40,12 +41,12 @@ class HoleFinder:
         if epoch != self._epoch:
             self._epoch, self._next, self._told = epoch, {}, False
         self._before = dict(self._next)
-        self._holes = []
+        self._holes, self._gap_seqs = [], {}
 
     def begin_again(self) -> None:
         """Forget what the journal that was being read has said."""
         self._next = dict(self._before)
-        self._holes = []
+        self._holes, self._gap_seqs = [], {}
 
     def expect(self, counts_at_open: dict[Stream, int]) -> None:
         """Take each stream's count at the journal's opening: more than was read means that the journal before lost it.
@@ -62,7 +63,10 @@ class HoleFinder:
     def see(self, table: str, batch: pa.RecordBatch) -> None:
         """Take the rows of one batch, which is of one source and exchange."""
         for stream, seqs in _by_stream(table, batch):
-            self._follow(stream, seqs)
+            if table == "gaps":
+                self._gap_seqs.setdefault(stream, []).append(seqs)
+            else:
+                self._follow(stream, seqs)
 
     def _follow(self, stream: Stream, seqs: _Seqs) -> None:
         start = self._next.get(stream, 0 if self._told else int(seqs[0]))
@@ -73,6 +77,9 @@ class HoleFinder:
 
     def gaps(self, journal: str) -> list[tuple[Stream, Gap]]:
         """One gap per hole of the journal just read; its id is the same however often it is found."""
+        for stream, parts in self._gap_seqs.items():
+            self._follow(stream, np.sort(np.concatenate(parts)))
+        self._gap_seqs = {}
         return [
             (
                 stream,
@@ -104,7 +111,7 @@ class StreamRanges:
         """Take the rows of one batch."""
         for stream, seqs in _by_stream(table, batch):
             first, last, rows = self._ranges.get(stream, (int(seqs[0]), -1, 0))
-            self._ranges[stream] = min(first, int(seqs[0])), max(last, int(seqs[-1])), rows + len(seqs)
+            self._ranges[stream] = min(first, int(seqs.min())), max(last, int(seqs.max())), rows + len(seqs)
 
     def gaps(self, epoch: str, reason: str) -> list[tuple[Stream, Gap]]:
         """One gap per stream, of a symbol that a partition can have."""

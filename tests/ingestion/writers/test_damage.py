@@ -6,6 +6,7 @@ import pytest
 
 from ingestion.capture import Capture
 from ingestion.continuity import Feed
+from ingestion.writers import frames
 from ingestion.writers.parquet_writer import StreamingParquetWriter
 from shared.partitioning import Lake
 from shared.rows import Gap, Row, Ticker
@@ -175,3 +176,36 @@ def test_files_that_are_not_ours_are_left_alone(lake: Lake) -> None:
     assert again.recovered.rows == 1
     again.close()
     assert all(path.read_text() == "not ours" for path in foreign)
+
+
+def test_a_gap_is_not_narrowed_by_trades_that_a_torn_write_lost(tmp_path: Path) -> None:
+    """Trades 1 and 5 are stored, 2, 3, 4 come late in one block, which is cut behind each of its frames."""
+    for frames_kept in range(4):
+        lake, clock = Lake.under(tmp_path / str(frames_kept)), StepClock()
+        captured = Captured(clock)
+        w = writer(lake, clock)
+        w.append([captured(trade(1))])
+        w.append([captured(trade(5))])
+        start = w.journal_bytes
+        w.append([captured(trade(number)) for number in (2, 3, 4)] + [captured(trade(7))])
+        w.abandon()
+        (journal,) = lake.active.glob("*.journal")
+        data = journal.read_bytes()
+        ends = [start]
+        for frame in frames.scan(data[start:]):
+            assert isinstance(frame, frames.Frame)
+            ends.append(ends[-1] + frames.HEAD_BYTES + len(frame.payload))
+        assert len(ends) == 4
+        journal.write_bytes(data[: ends[frames_kept]])
+        writer(lake, clock, run=1).close()
+        stored = set(ready_rows(lake)["trade_seq"])
+        latest = ready_rows(lake, "gaps").filter(channel="trades").sort("revision").unique("gap_id", keep="last")
+        told = {
+            number
+            for gap in latest.filter(status="open").iter_rows(named=True)
+            for number in range(int(gap["prev_id"]) + 1, int(gap["next_id"]))
+        }
+        assert {1, 2, 3, 4, 5} <= stored | told
+        assert 7 not in stored or 6 in told
+        if frames_kept == 3:
+            assert (stored, told) == ({1, 2, 3, 4, 5, 7}, {6})
