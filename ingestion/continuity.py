@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from ingestion.exchanges.wire_values import ID_DIGITS_MAX
 from shared.exchange_facts import facts_of
 from shared.rows import ROW_TYPES, TABLE_OF, Gap, Reject, Row, Stream, Trade
 from storage.published import Tail
@@ -79,6 +80,7 @@ class Feed:
         """
         gaps: list[Row] = []
         seqs: list[int] = []
+        reached: list[_Place] = []  # places of trades: a gap inside begins where the stream stood before
         kind: type[Row] | None = None
         symbol = ""
         for row in rows:
@@ -87,17 +89,22 @@ class Feed:
                 place = self._place(kind, symbol)
                 if place.interruption and kind is not Trade:
                     gaps.append(self._resumed(row, place, capture_us))
-                place.capture_us = capture_us
+                if kind is Trade:
+                    reached.append(place)
+                else:
+                    place.capture_us = capture_us
             if kind is Trade:
                 this = row.trade_seq  # type: ignore[attr-defined]
                 if this is not None and this == place.next_id and place.interruption is None:
                     place.next_id = this + 1  # the usual case, and all there is to it
                 else:
-                    self._trade(place, row, capture_us, gaps)  # type: ignore[arg-type]
+                    self._trade(place, row, this, capture_us, gaps)  # type: ignore[arg-type]
             elif kind is Reject:
-                self._rejected(row)  # type: ignore[arg-type]
+                self._rejected(row, capture_us, gaps)  # type: ignore[arg-type]
             seqs.append(place.count)
             place.count += 1
+        for place in reached:
+            place.capture_us = capture_us
         if not gaps:
             return rows, seqs
         gap_seqs = []
@@ -113,19 +120,20 @@ class Feed:
             place = self._places[kind, symbol] = _Place()
         return place
 
-    def _rejected(self, reject: Reject) -> None:
-        """A trade that was kept as a reject is not missing."""
-        place = self._places.get((Trade, reject.symbol))
-        if place and place.next_id is not None and reject.row_id == str(place.next_id):
-            place.next_id += 1
+    def _rejected(self, reject: Reject, capture_us: int, gaps: list[Row]) -> None:
+        """A trade that was kept as a reject is not missing, and those before it are no less missing for it."""
+        number = reject.row_id or ""
+        is_number = number.isascii() and number.isdecimal() and len(number) <= ID_DIGITS_MAX
+        if self._contiguous and reject.channel == "trades" and is_number:
+            self._trade(self._place(Trade, reject.symbol), reject, int(number), capture_us, gaps)
 
-    def _trade(self, place: _Place, trade: Trade, capture_us: int, gaps: list[Row]) -> None:
-        """A trade that does not simply follow on the one before."""
-        this, wanted = trade.trade_seq, place.next_id
+    def _trade(self, place: _Place, trade: Trade | Reject, this: int | None, capture_us: int, gaps: list[Row]) -> None:
+        """A trade, or what was to be one, that may not simply follow on the one before."""
+        wanted = place.next_id
         if not self._contiguous or this is None:
             if place.interruption:
                 gaps.append(self._resumed(trade, place, capture_us))
-            place.last_id = trade.trade_id
+            place.last_id = _id_of(trade)
             return
         if wanted is None:
             if place.interruption:
@@ -139,6 +147,7 @@ class Feed:
         elif this < wanted and place.open_gaps:
             gaps.extend(self._late(place, this))
         place.next_id = max(this + 1, wanted or 0)
+        place.capture_us = capture_us
 
     def _resumed(self, row: Row, place: _Place, capture_us: int, *, lost: int | None = None) -> Gap:
         """The gap between where the stream stood and the row that has come now."""
@@ -149,12 +158,12 @@ class Feed:
             timestamp=None,
             gap_id=self._new_id(),
             revision=0,
-            channel=TABLE_OF[type(row)],
+            channel=row.channel if isinstance(row, Reject) else TABLE_OF[type(row)],
             cause=interruption.cause,
             status="filled" if lost == 0 else "open",
             prev_seq=place.seq,
             prev_id=place.last_id if place.next_id is None else str(place.next_id - 1),
-            next_id=row.trade_id if isinstance(row, Trade) else None,
+            next_id=_id_of(row),
             start_ts=place.capture_us,
             end_ts=capture_us,
             rows_lost=lost,
@@ -185,6 +194,12 @@ class Feed:
                 out = [_between(revised, trade_seq, high)]
         place.open_gaps[index:index] = [g for g in out if g.rows_lost]
         return out
+
+
+def _id_of(row: Row) -> str | None:
+    if isinstance(row, Reject):
+        return row.row_id
+    return row.trade_id if isinstance(row, Trade) else None
 
 
 def _low(gap: Gap) -> int:

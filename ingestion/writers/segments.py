@@ -7,6 +7,7 @@ from typing import IO, Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingestion.writers.journal import JournalId
@@ -59,7 +60,7 @@ class Segment:
         self._last_seq = max(self._last_seq, int(seqs.max()))
         self._rows += rows.num_rows
         self._hash = (self._hash + content_hash(rows)) % 2**64
-        self._tail = _tail(rows.slice(rows.num_rows - 1))
+        self._tail = _tail(rows, self._tail)
         if self._parquet:
             self._parquet.write_table(rows, row_group_size=1 << 17)
         else:
@@ -105,16 +106,19 @@ class Segment:
         )
 
 
-def _tail(last: pa.Table) -> Tail:
-    row: dict[str, Any] = {name: last.column(name)[0] for name in last.schema.names}
-    trade_id, trade_seq = row.get("trade_id"), row.get("trade_seq")
-    return Tail(
-        epoch=row["epoch"].as_py(),
-        seq=row["seq"].as_py(),
-        capture_us=row["capture_ts"].value,
-        trade_seq=trade_seq.as_py() if trade_seq else None,
-        trade_id=trade_id.as_py() if trade_id else None,
-    )
+def _tail(rows: pa.Table, before: Tail | None) -> Tail:
+    """Where the stream stands after these rows: at the last of them, and at the largest id of all."""
+    last: dict[str, Any] = {name: rows.column(name)[-1] for name in ("epoch", "seq", "capture_ts")}
+    trade_seq = before.trade_seq if before else None
+    trade_id = before.trade_id if before else None
+    if "trade_seq" in rows.schema.names:
+        largest = pc.max(rows.column("trade_seq")).as_py()
+        if largest is None:
+            trade_id = rows.column("trade_id")[-1].as_py()
+        elif trade_seq is None or largest > trade_seq:
+            at = pc.index(rows.column("trade_seq"), largest).as_py()
+            trade_seq, trade_id = largest, rows.column("trade_id")[at].as_py()
+    return Tail(last["epoch"].as_py(), last["seq"].as_py(), last["capture_ts"].value, trade_seq, trade_id)
 
 
 class Staging:

@@ -209,3 +209,15 @@ def test_a_gap_is_not_narrowed_by_trades_that_a_torn_write_lost(tmp_path: Path) 
         assert 7 not in stored or 6 in told
         if frames_kept == 3:
             assert (stored, told) == ({1, 2, 3, 4, 5, 7}, {6})
+
+
+def test_a_new_run_goes_on_behind_the_largest_id_however_late_others_came(lake: Lake) -> None:
+    clock = StepClock()
+    captured = Captured(clock)
+    w = writer(lake, clock)
+    w.append([captured(trade(1), trade(2), trade(4)), captured(trade(3))])
+    w.close()
+    again = writer(lake, clock, run=1)
+    (tail,) = [tail for stream, tail in again.tails.items() if stream.table == "trades"]
+    assert (tail.seq, tail.trade_seq, tail.trade_id) == (3, 4, "4")
+    again.close()
