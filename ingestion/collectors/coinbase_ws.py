@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 
 from ingestion.collectors.base_collector import BaseCollector, SessionEnd
 from ingestion.exchanges import coinbase
 from ingestion.exchanges.wire_values import UNKNOWN_SYMBOL
 from ingestion.inlet import Inlet
 from ingestion.retry import RetryPolicy
-from shared.errors import FrameMalformed
+from shared.errors import FrameMalformed, SettingsInvalid
 from shared.rows import Reject, Row
 
 _SUBSCRIBE_PAUSE_S = 0.13  # an unauthenticated client may send 8 messages a second
@@ -59,7 +59,12 @@ class CoinbaseCollector(BaseCollector):
         """One connection, from its opening to its end."""
         try:
             connecting = connect(
-                self._options.url, max_size=coinbase.FRAME_BYTES_MAX, compression=None, open_timeout=10, close_timeout=1
+                self._options.url,
+                max_size=coinbase.FRAME_BYTES_MAX,
+                compression=None,
+                open_timeout=10,
+                close_timeout=1,
+                ping_interval=None,  # heartbeats prove more, and a pong waits behind our own full queue
             )
             async with connecting as socket:
                 return await self._collect(socket)
@@ -67,7 +72,11 @@ class CoinbaseCollector(BaseCollector):
             wait_s = error.response.headers.get("Retry-After", "0")
             evidence = f"HTTP {error.response.status_code}"
             return SessionEnd("disconnect", evidence, float(wait_s) if wait_s.isdigit() else 0.0)
-        except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
+        except InvalidURI as error:
+            raise SettingsInvalid(
+                f"{error.uri} is no WebSocket address", hint="It begins with wss:// or ws://"
+            ) from error
+        except (OSError, TimeoutError, WebSocketException) as error:
             return SessionEnd("disconnect", f"{type(error).__name__}: {error}")
 
     async def _collect(self, socket: ClientConnection) -> SessionEnd:
@@ -116,7 +125,9 @@ class CoinbaseCollector(BaseCollector):
                     sequence.next += 1
                 rows = message.rows
             if inlet.full:
+                watchdog.paused = True  # the silence is ours
                 await inlet.room()
+                watchdog.paused, watchdog.fed = False, True
             inlet.take(rows, wall_ns, mono_ns, len(frame))
 
     async def _broken(self, sequence: _Sequence, number: int, socket: ClientConnection) -> None:
@@ -137,6 +148,7 @@ class _Watchdog:
     def __init__(self, socket: ClientConnection, timeout_s: float) -> None:
         self._socket, self._timeout_s = socket, timeout_s
         self.fed = False
+        self.paused = False
         self.silent = False
 
     async def run(self) -> None:
@@ -144,7 +156,7 @@ class _Watchdog:
         while True:
             self.fed = False
             await asyncio.sleep(self._timeout_s)
-            if not self.fed:
+            if not self.fed and not self.paused:
                 self.silent = True
                 self._socket.transport.abort()
                 return

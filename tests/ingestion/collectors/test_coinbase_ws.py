@@ -1,15 +1,17 @@
 """The native collector against a local exchange that misbehaves: sent = stored + inside declared gaps, always."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from ingestion.capture import Capture
 from ingestion.collectors.coinbase_ws import CoinbaseOptions
 from ingestion.pipeline import PipelineOptions
 from ingestion.simulator import Fault, LocalExchange, SeededMarket, Timing
-from shared.errors import ExchangeRefused
+from shared.errors import ExchangeRefused, SettingsInvalid
 from shared.partitioning import Lake
 from tests.ingestion.collecting import QUICK, Run, bronze, coinbase_options, unsaid
 
@@ -168,3 +170,30 @@ async def test_no_attempts_left_is_one_line_that_names_the_setting(lake: Lake) -
     with pytest.raises(ExchangeRefused) as error:
         await Run(lake).coinbase(options, until=lambda: False, retry=QUICK.__class__(0.01, 0.02, 2))
     assert "max_reconnect_attempts" in error.value.line()
+
+
+async def test_an_address_that_is_none_is_one_line_for_the_user(lake: Lake) -> None:
+    options = CoinbaseOptions("https//nowhere", {"trades": ("BTC-USD",)})
+    with pytest.raises(SettingsInvalid, match="no WebSocket address"):
+        await Run(lake).coinbase(options, until=lambda: False)
+
+
+async def test_a_queue_that_is_full_for_longer_than_the_timeout_is_no_silence(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with LocalExchange(FAST, venues=["coinbase"]) as exchange:
+        run = Run(lake, options=PipelineOptions(flush_interval_s=0.05, journal_sync_s=0.1, queue_rows_max=50))
+        append, stuck = run.pipeline._writer.append, [True]
+
+        def slow(captures: list[Capture]) -> None:
+            if stuck and run.inlet.statistics.rows > 40:
+                stuck.clear()
+                time.sleep(1.5)
+            append(captures)
+
+        monkeypatch.setattr(run.pipeline._writer, "append", slow)
+        options = CoinbaseOptions(exchange.coinbase_ws_url, {"trades": ("BTC-USD",)}, silence_timeout_s=0.4)
+        await run.coinbase(options, until=lambda: run.inlet.statistics.rows >= 1000)
+    assert not stuck
+    assert run.inlet.statistics.sessions == 0
+    assert bronze(lake, "gaps").height == 0
