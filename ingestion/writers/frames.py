@@ -1,6 +1,6 @@
 """The journal's framing, pure: bytes in, whole frames and damage out.
 
-A frame is `FRM1`, the table's name, lengths, a running number and a CRC-32 over header and payload. Arrow's own
+A frame is `FRM2`, the table's name, lengths, a running number and a CRC-32 over header and payload. Arrow's own
 stream format is not enough: a zeroed block or a flipped bit is read back as other values without an error, and
 everything behind a hole is lost. With a CRC per frame a reader resumes at the next whole frame.
 """
@@ -10,9 +10,10 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-MAGIC = b"FRM1"
+MAGIC = b"FRM2"
 HEADER_FRAME = "@journal"  # the first frame of a journal: JSON about the journal itself
-_HEAD = struct.Struct("<4s12sIIQ")
+_NAME_BYTES = 16
+_HEAD = struct.Struct(f"<4s{_NAME_BYTES}sIIQ")
 _CRC = struct.Struct("<I")
 HEAD_BYTES = _HEAD.size + _CRC.size
 FRAME_BYTES_MAX = 1 << 30
@@ -43,7 +44,9 @@ def encode(table: str, rows: int, number: int, payload: bytes) -> bytes:
     >>> [frame.table for frame in scan(encode("trades", 2, 0, b"payload"))]
     ['trades']
     """
-    head = _HEAD.pack(MAGIC, table.encode(), len(payload), rows, number)
+    name = table.encode()
+    assert len(name) <= _NAME_BYTES, f"{table} does not fit into a frame's head"
+    head = _HEAD.pack(MAGIC, name, len(payload), rows, number)
     return b"".join((head, _CRC.pack(zlib.crc32(payload, zlib.crc32(head))), payload))
 
 

@@ -48,9 +48,17 @@ def test_one_flipped_bit_costs_one_frame_and_is_reported(payloads: list[bytes], 
     assert [(d.start, d.end) for d in damage] == [(ends[hit] - HEAD_BYTES - len(payloads[hit]), ends[hit])]
 
 
-@pytest.mark.parametrize("tail", [b"\0" * 5000, b"FRM1", b"garbage", MAGIC + b"\xff" * 40])
+@pytest.mark.parametrize("tail", [b"\0" * 5000, MAGIC, b"garbage", MAGIC + b"\xff" * 40])
 def test_a_tail_that_is_no_frame_is_damage_at_the_end(tail: bytes) -> None:
     whole, _ = journal([b"a", b"b"])
     *frames, damage = scan(whole + tail)
     assert len(frames) == 2
     assert damage == Damage(len(whole), len(whole + tail), zeroes_only=not tail.strip(b"\0"))
+
+
+def test_every_table_planned_fits_into_the_head_and_a_longer_name_is_refused() -> None:
+    (frame,) = scan(encode("open_interest", 1, 0, b"x"))
+    assert isinstance(frame, Frame)
+    assert frame.table == "open_interest"
+    with pytest.raises(AssertionError, match="does not fit"):
+        encode("a_name_of_many_letters", 1, 0, b"x")
