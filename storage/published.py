@@ -138,9 +138,13 @@ def newest_tails(lake: Lake) -> dict[Stream, Tail]:
 
 
 def _advance(tails: dict[Stream, Tail], entry: Published) -> None:
-    known = tails.get(entry.stream)
-    if known is None or (known.epoch, known.seq) < (entry.tail.epoch, entry.tail.seq):
-        tails[entry.stream] = entry.tail
+    """The later row counts, and the largest trade id: a file of late trades alone does not set a stream back."""
+    known, tail = tails.get(entry.stream), entry.tail
+    if known and (known.epoch, known.seq) > (tail.epoch, tail.seq):
+        return
+    if known and known.trade_seq is not None and (tail.trade_seq is None or tail.trade_seq < known.trade_seq):
+        tail = msgspec.structs.replace(tail, trade_seq=known.trade_seq, trade_id=known.trade_id)
+    tails[entry.stream] = tail
 
 
 def _whole_lines(data: bytes) -> list[bytes]:

@@ -3,6 +3,7 @@
 Between the two stands the journal. No Parquet file is ever open while rows stream in: an unfinished one is lost whole.
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,9 +41,13 @@ class StreamingParquetWriter:
         self._clock, self._disk = clock, disk
         prepare(lake, disk=disk)
         self._lock = lock(lake)
-        self._log = PublishedLog(lake, epoch, disk=disk)
-        self._sealer = Sealer(lake, options.segments, disk=disk, log=self._log)
-        self.recovered: RecoveryReport = recover(lake, self._sealer, disk=disk)
+        with ExitStack() as undo:
+            undo.callback(self._lock.release)
+            self._log = PublishedLog(lake, epoch, disk=disk)
+            undo.callback(self._log.close)
+            self._sealer = Sealer(lake, options.segments, disk=disk, log=self._log)
+            self.recovered: RecoveryReport = recover(lake, self._sealer, disk=disk)
+            undo.pop_all()
         self.tails: dict[Stream, Tail] = self._log.tails  # where each stream stood when this run began
         self._appended: dict[tuple[str, str], dict[tuple[type[Row], str], int]] = {}
         self._acknowledged: dict[Stream, int] = {}

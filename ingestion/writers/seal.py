@@ -73,8 +73,12 @@ class Sealer:
         self._clear(staging.folder)
         self._disk.make_dirs(staging.folder)
         reader = JournalReader(journal)
-        self._stage(reader, staging)
-        files = staging.finish()
+        try:
+            self._stage(reader, staging)
+            files = staging.finish()
+        except BaseException:
+            staging.abandon()
+            raise
         report = reader.report
         if ended and not report.torn_tail_is_zeroes:
             report.damaged_bytes += report.torn_tail_bytes

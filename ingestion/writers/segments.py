@@ -75,6 +75,11 @@ class Segment:
             self._text.close()
         disk.sync_file(self.path)
 
+    def abandon(self) -> None:
+        """Let the file go unfinished: on a full disk even its end cannot be written."""
+        if self._parquet:
+            self._parquet.is_open = False  # else its destructor tries once more, and complains
+
     def _facts(self) -> dict[str, str]:
         assert self._tail
         return {
@@ -164,6 +169,11 @@ class Staging:
             hour=pl.lit(moment.hour, pl.Int32),
         )
         return part.select(kind.ready_schema.names).to_arrow().cast(kind.ready_schema)
+
+    def abandon(self) -> None:
+        """Let every file go unfinished; the next attempt clears the folder."""
+        for segment in self._segments.values():
+            segment.abandon()
 
     def finish(self) -> list[tuple[str, Published]]:
         """Close and sync every file; the staged names with the lines they will have in the log."""
