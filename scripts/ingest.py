@@ -3,13 +3,16 @@
 import asyncio
 import random
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from config.capture import CcxtExchange
 from config.config import DEFAULT_FILE, Settings, load_config
 from ingestion.collectors.base_collector import BaseCollector
 from ingestion.collectors.coinbase_ws import CoinbaseCollector, CoinbaseOptions
+from ingestion.inlet import Inlet
 from ingestion.pipeline import IngestionPipeline, PipelineOptions
 from ingestion.retry import RetryPolicy
 from ingestion.writers.parquet_writer import StreamingParquetWriter, WriterOptions
@@ -19,6 +22,7 @@ from shared.clock import SystemClock
 from shared.disk import Disk
 from shared.errors import SettingsInvalid
 from shared.log import configure, get_log
+from shared.partitioning import stored_exchange
 from shared.rows import Stream
 from storage.published import next_epoch
 
@@ -37,8 +41,9 @@ def ingest(config: ConfigFile = DEFAULT_FILE) -> None:
 
 async def run(settings: Settings, *, on_synced: Callable[[dict[Stream, int]], None] | None = None) -> None:
     """One capture process, from recovery to the last sealed journal."""
+    plans = plan_collectors(settings)  # what cannot be collected is refused before the lake is touched
     pipeline = build_pipeline(settings, on_synced=on_synced)
-    collectors = build_collectors(settings, pipeline)
+    collectors = [plan.build(pipeline.inlet(plan.source, plan.exchange)) for plan in plans]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, pipeline.stop)
@@ -67,8 +72,20 @@ def build_pipeline(
     return IngestionPipeline(writer, options, epoch=epoch, clock=clock, on_synced=on_synced)
 
 
-def build_collectors(settings: Settings, pipeline: IngestionPipeline) -> list[BaseCollector]:
-    """One collector per exchange that the settings turn on."""
+@dataclass(frozen=True)
+class CollectorPlan:
+    """A collector whose options have been checked; `build` takes its way in."""
+
+    source: str
+    exchange: str
+    build: Callable[[Inlet], BaseCollector]
+
+
+def plan_collectors(settings: Settings) -> list[CollectorPlan]:
+    """One collector per exchange that the settings turn on.
+
+    Raises: SettingsInvalid where nothing, or something that cannot be collected, is turned on.
+    """
     ingestion = settings.ingestion
     retry = RetryPolicy(
         ingestion.reconnect_delay,
@@ -76,7 +93,7 @@ def build_collectors(settings: Settings, pipeline: IngestionPipeline) -> list[Ba
         ingestion.max_reconnect_attempts,
         ingestion.auto_reconnect,
     )
-    collectors: list[BaseCollector] = []
+    plans: list[CollectorPlan] = []
     if products := {_COINBASE_TABLES[name]: ids for name, ids in settings.coinbase.subscriptions.items()}:
         options = CoinbaseOptions(
             settings.coinbase.ws_url,
@@ -84,38 +101,51 @@ def build_collectors(settings: Settings, pipeline: IngestionPipeline) -> list[Ba
             silence_timeout_s=settings.coinbase.silence_timeout_s,
             keep_info=ingestion.store_info_json,
         )
-        collectors.append(CoinbaseCollector(options, pipeline.inlet("native", "coinbaseadvanced"), retry))
-    for exchange_id, exchange in settings.ccxt.exchanges.items():
-        if exchange.subscriptions:
-            collectors.append(
-                _ccxt_collector(exchange_id, exchange, pipeline, retry, keep_info=ingestion.store_info_json)
-            )
-    if not collectors:
+        plans.append(CollectorPlan("native", "coinbaseadvanced", partial(CoinbaseCollector, options, retry=retry)))
+    through_ccxt = {name: exchange for name, exchange in settings.ccxt.exchanges.items() if exchange.subscriptions}
+    _refuse_aliases(through_ccxt)
+    for exchange_id, exchange in through_ccxt.items():
+        plans.append(_ccxt_plan(exchange_id, exchange, retry, keep_info=ingestion.store_info_json))
+    if not plans:
         raise SettingsInvalid(
             "nothing to capture: no symbols are named", hint="Name symbols under coinbase.symbols or ccxt.exchanges"
         )
-    return collectors
+    return plans
 
 
-def _ccxt_collector(
-    exchange_id: str, exchange: CcxtExchange, pipeline: IngestionPipeline, retry: RetryPolicy, *, keep_info: bool
-) -> BaseCollector:
-    from ingestion.collectors.ccxt_collector import CcxtCollector, CcxtOptions
+def _refuse_aliases(exchange_ids: Iterable[str]) -> None:
+    """Two names of one exchange would be one feed, and every row in it twice."""
+    taken: dict[str, str] = {}
+    for exchange_id in exchange_ids:
+        other = taken.setdefault(stored_exchange(exchange_id), exchange_id)
+        if other != exchange_id:
+            raise SettingsInvalid(
+                f"ccxt.exchanges: {other} and {exchange_id} are one exchange, its rows would be stored twice",
+                hint="Put all of its symbols under one of the two names",
+            )
+
+
+def _ccxt_plan(exchange_id: str, exchange: CcxtExchange, retry: RetryPolicy, *, keep_info: bool) -> CollectorPlan:
+    from ingestion.collectors.ccxt_collector import CcxtCollector, CcxtOptions, exchange_class
 
     secrets = {"apiKey": exchange.api_key, "secret": exchange.secret, "password": exchange.password}
-    options = CcxtOptions(
-        exchange_id,
-        trades=exchange.channels.watchTrades,
-        ticker=exchange.channels.watchTicker,
-        orderbook=exchange.channels.watchOrderBook,
-        orderbook_depth=exchange.orderbook_depth,
-        options=exchange.options,
-        urls=_nested(exchange.urls),
-        silence_timeout_s=exchange.silence_timeout_s,
-        keep_info=keep_info,
-        credentials={name: secret.get_secret_value() for name, secret in secrets.items() if secret},
-    )
-    return CcxtCollector(options, pipeline.inlet("ccxt", exchange_id), retry)
+    try:
+        options = CcxtOptions(
+            exchange_id,
+            trades=exchange.channels.watchTrades,
+            ticker=exchange.channels.watchTicker,
+            orderbook=exchange.channels.watchOrderBook,
+            orderbook_depth=exchange.orderbook_depth,
+            options=exchange.options,
+            urls=_nested(exchange.urls),
+            silence_timeout_s=exchange.silence_timeout_s,
+            keep_info=keep_info,
+            credentials={name: secret.get_secret_value() for name, secret in secrets.items() if secret},
+        )
+        exchange_class(options.ccxt_id)
+    except ValueError as error:
+        raise SettingsInvalid(f"ccxt.exchanges: {error}") from error
+    return CollectorPlan("ccxt", exchange_id, partial(CcxtCollector, options, retry=retry))
 
 
 def _nested(urls: Mapping[str, str]) -> dict[str, Any]:

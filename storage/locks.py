@@ -16,7 +16,7 @@ def hold(path: Path, *, hint: str) -> FileLock:
     Raises: LakeLocked.
     """
     owner = path.with_suffix(".owner")
-    held = FileLock(path, timeout=0)
+    held = FileLock(path, timeout=0, thread_local=False)  # any thread may release it: the one that seals does
     try:
         with translated(path):
             held.acquire()

@@ -11,8 +11,6 @@ from ingestion.retry import RetryPolicy
 from shared.errors import ExchangeRefused
 from shared.log import get_log
 
-STEADY_SESSION_S = 60.0  # a session that lasted this long shows that the exchange is well: back-off starts anew
-
 
 @dataclass(frozen=True)
 class SessionEnd:
@@ -48,7 +46,7 @@ class BaseCollector(ABC):
         Raises:
             ExchangeRefused: the first session was refused, or no attempt is left.
         """
-        delays_s = self._retry.delays_s(self._rng)
+        delays_s, waited_s = self._retry.delays_s(self._rng), 0.0
         while True:
             began_ns = self.inlet.clock.mono_ns()
             rows_before = self.inlet.statistics.rows
@@ -58,7 +56,7 @@ class BaseCollector(ABC):
                 raise ExchangeRefused(f"{self.inlet.name}: {end.evidence}")
             self.inlet.interrupt("disconnect" if end.cause == "refused" else end.cause, end.evidence)
             lasted_s = (self.inlet.clock.mono_ns() - began_ns) / 1e9
-            if lasted_s >= STEADY_SESSION_S and self.inlet.statistics.rows > rows_before:
+            if _is_well(rows=self.inlet.statistics.rows - rows_before, lasted_s=lasted_s, waited_s=waited_s):
                 delays_s = self._retry.delays_s(self._rng)
             delay_s = next(delays_s, None)
             if delay_s is None:
@@ -66,6 +64,15 @@ class BaseCollector(ABC):
                     f"{self.inlet.name}: connection ended ({end.evidence}) and no reconnect is left",
                     hint="ingestion.max_reconnect_attempts: -1 reconnects for ever",
                 )
-            delay_s = max(delay_s, end.retry_after_s)
-            self._log.warning("reconnecting", cause=end.cause, evidence=end.evidence, delay_s=round(delay_s, 2))
-            await self._sleep(delay_s)
+            waited_s = max(delay_s, end.retry_after_s)
+            self._log.warning("reconnecting", cause=end.cause, evidence=end.evidence, delay_s=round(waited_s, 2))
+            await self._sleep(waited_s)
+
+
+def _is_well(*, rows: int, lasted_s: float, waited_s: float) -> bool:
+    """Whether a session shows that the exchange is well, so that back-off begins anew: it was worth the wait for it.
+
+    >>> _is_well(rows=9, lasted_s=50.0, waited_s=1.0), _is_well(rows=9, lasted_s=0.5, waited_s=1.0)
+    (True, False)
+    """
+    return rows > 0 and lasted_s > waited_s

@@ -66,18 +66,24 @@ class CcxtOptions:
         return sorted({*self.trades, *self.ticker, *self.orderbook})
 
 
+def exchange_class(ccxt_id: str) -> type[Any]:
+    """The class that ccxt.pro has for an exchange. Raises: ValueError where it has none."""
+    ccxt = importlib.import_module("ccxt.pro")  # 110 MB: only who collects through it pays
+    found: type[Any] | None = getattr(ccxt, ccxt_id, None)
+    if found is not None and ccxt_id in ccxt.exchanges:
+        return found
+    near = get_close_matches(ccxt_id, ccxt.exchanges, 3)
+    raise ValueError(f"ccxt.pro knows no exchange {ccxt_id!r}; similar: {', '.join(near) or 'none'}")
+
+
 class CcxtCollector(BaseCollector):
     """Collects trades, ticker and order book snapshots of one exchange."""
 
     def __init__(self, options: CcxtOptions, inlet: Inlet, retry: RetryPolicy) -> None:
         super().__init__(inlet, retry)
         self.options = options
-        self.ccxt = importlib.import_module("ccxt.pro")  # 110 MB: only who collects through it pays
-        found = getattr(self.ccxt, options.ccxt_id, None)
-        if options.ccxt_id not in self.ccxt.exchanges or found is None:
-            near = get_close_matches(options.ccxt_id, self.ccxt.exchanges, 3)
-            raise ValueError(f"ccxt.pro knows no exchange {options.ccxt_id!r}; similar: {', '.join(near) or 'none'}")
-        self._base: type[Any] = found
+        self.ccxt = importlib.import_module("ccxt.pro")
+        self._base = exchange_class(options.ccxt_id)
         self._with_markets: Any = None  # an exchange object whose market list later sessions share
 
     async def session(self) -> SessionEnd:
@@ -117,11 +123,8 @@ class CcxtCollector(BaseCollector):
         else:
             exchange.set_markets_from_exchange(self._with_markets)
         options = self.options
-        for name, symbols in (
-            ("watchTrades", options.trades),
-            ("watchTicker", options.ticker),
-            ("watchOrderBook", options.orderbook),
-        ):
+        wanted = {"watchTrades": options.trades, "watchTicker": options.ticker, "watchOrderBook": options.orderbook}
+        for name, symbols in wanted.items():
             if symbols and not exchange.has.get(name):
                 return SessionEnd("refused", f"ccxt has no {name} for {options.ccxt_id}")
         for symbol in options.symbols:

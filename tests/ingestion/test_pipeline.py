@@ -2,18 +2,24 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from config.config import load_config
 from ingestion.collectors.base_collector import BaseCollector, SessionEnd
+from ingestion.continuity import Feed
 from ingestion.inlet import Inlet
+from ingestion.intake import Intake
 from ingestion.pipeline import PipelineOptions
 from ingestion.retry import RetryPolicy
-from shared.errors import ExchangeRefused
+from scripts import ingest
+from shared.errors import ExchangeRefused, SettingsInvalid
 from shared.partitioning import Lake
 from shared.rows import Row, Ticker, Trade
+from storage.locks import hold
 from tests.ingestion.collecting import Run, bronze
 
 SLOW = PipelineOptions(flush_interval_s=0.5, journal_sync_s=30)  # rows are still in the queue at the end
@@ -148,3 +154,96 @@ async def test_a_heartbeat_that_cannot_be_written_is_said_once_and_capture_goes_
         await running
     assert [line["log_level"] for line in lines if "heartbeat" in line["event"]] == ["warning"]
     assert bronze(lake, "ticker").height == run.inlet.statistics.rows > 10
+
+
+class HandClock:
+    """A clock that stands still unless somebody sleeps by it."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def wall_ns(self) -> int:
+        return 1_780_000_000_000_000_000 + self.mono_ns()
+
+    def mono_ns(self) -> int:
+        return round(self.now_s * 1e9)
+
+
+class Cut(BaseCollector):
+    """Sessions that the exchange ends after a fixed time; `waited` is how long each next one was waited for."""
+
+    def __init__(self, lasts_s: float, rows: tuple[Row, ...]) -> None:
+        self.clock, self.waited, self._lasts_s, self._rows = HandClock(), list[float](), lasts_s, rows
+        feed = Feed("native", "coinbaseadvanced", "e")
+        inlet = Inlet(feed, Intake(bytes_max=1 << 20, rows_max=1000), self.clock)
+        super().__init__(inlet, RetryPolicy(1.0, 60.0), sleep=self._wait)
+
+    async def session(self) -> SessionEnd:
+        await put(self.inlet, *self._rows)
+        self.clock.now_s += self._lasts_s
+        return SessionEnd("disconnect", "closed by the exchange")
+
+    async def _wait(self, delay_s: float) -> None:
+        self.waited.append(delay_s)
+        self.clock.now_s += delay_s
+        if len(self.waited) == 20:
+            raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(
+    ("lasts_s", "rows", "longest_s"),
+    [(50.0, (ticker(),), 1.0), (5.0, (ticker(),), 1.0), (50.0, (), 60.0), (0.3, (ticker(),), 60.0)],
+    ids=["healthy", "short", "without rows", "cut sooner than waited"],
+)
+async def test_the_back_off_begins_anew_after_a_session_longer_than_the_wait_for_it(
+    lasts_s: float, rows: tuple[Row, ...], longest_s: float
+) -> None:
+    collector = Cut(lasts_s, rows)
+    with pytest.raises(asyncio.CancelledError):
+        await collector.run()
+    assert longest_s / 2 <= max(collector.waited) <= longest_s
+
+
+def test_a_lock_taken_in_one_thread_is_released_from_another(tmp_path: Path) -> None:
+    held = hold(tmp_path / "collector.lock", hint="")
+    with ThreadPoolExecutor(1) as other:
+        other.submit(held.release).result()
+    hold(tmp_path / "collector.lock", hint="").release()
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_a_recovery_that_fails_leaves_the_lake_free(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no recovery")
+
+    open_before = open_files()
+    with monkeypatch.context() as patched:
+        patched.setattr("ingestion.writers.parquet_writer.recover", fail)
+        with pytest.raises(RuntimeError, match="no recovery") as raised:
+            Run(lake)
+    assert open_files() == open_before, raised.traceback  # held, and with it all that could otherwise be collected
+    Run(lake, number=1).pipeline._writer.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("{}", "nothing to capture"),
+        ("ccxt: {exchanges: {krakn: {channels: {watchTrades: [BTC/USD]}}}}", "no exchange 'krakn'; similar: kraken"),
+        (
+            "ccxt: {exchanges: {coinbase: {channels: {watchTrades: [BTC/USD]}}, "
+            "coinbaseadvanced: {channels: {watchTicker: [BTC/USD]}}}}",
+            "coinbase and coinbaseadvanced are one exchange",
+        ),
+    ],
+)
+async def test_settings_that_cannot_be_collected_leave_no_trace(tmp_path: Path, settings: str, message: str) -> None:
+    file = tmp_path / "config.yaml"
+    paths = f'raw_dir: "{tmp_path}/raw", processed_dir: "{tmp_path}/processed", state_dir: "{tmp_path}/state"'
+    file.write_text((settings if settings != "{}" else "") + f"\nstorage: {{paths: {{{paths}}}}}\n")
+    with pytest.raises(SettingsInvalid, match=message):
+        await ingest.run(load_config(file))
+    assert list(tmp_path.iterdir()) == [file]
