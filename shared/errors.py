@@ -4,7 +4,6 @@
       SettingsInvalid      a settings file cannot be read or says something we do not know
       LakeUnusable         a folder of the lake is missing, not writable, full, or on the wrong filesystem
         LakeLocked         another live process owns it
-      JournalDamaged       frames of a journal failed their checksum
       ReadyConflict        a published name exists with other content
       FrameMalformed       an exchange sent bytes that are not its documented format
       ExchangeRefused      an exchange said no: unknown symbol, bad subscription
@@ -50,12 +49,6 @@ class LakeUnusable(DaedalusError):
 
 class LakeLocked(LakeUnusable):
     """Another live process owns this part of the lake."""
-
-
-class JournalDamaged(DaedalusError):
-    """A journal cannot be read to its end although it should be whole."""
-
-    hint = "The journal is kept in raw/quarantine; `daedalus check` counts what is missing"
 
 
 class ReadyConflict(DaedalusError):
