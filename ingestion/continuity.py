@@ -11,9 +11,11 @@ import msgspec
 
 from ingestion.exchanges.wire_values import ID_DIGITS_MAX
 from shared.exchange_facts import facts_of
-from shared.rows import ROW_TYPES, TABLE_OF, Gap, Reject, Row, Stream, Trade
+from shared.rows import ROW_TYPES, TABLE_OF, Gap, L2Message, Reject, Row, Stream, Trade
 from storage.published import Tail
 
+_KIND_OF = ROW_TYPES | {"l2": L2Message}  # how the rows of a table arrive
+_UNBROKEN = frozenset({"gaps", "rejects", "frames", "instruments"})  # tables in which nothing can be missing
 OPEN_GAPS_MAX = 1000  # per stream; older ones stay open in the data, they are only no longer watched for late ids
 
 
@@ -52,10 +54,10 @@ class Feed:
     def resume(self, tails: dict[Stream, Tail], *, started_us: int) -> None:
         """Take over where an earlier run stood; what comes next on these streams follows a restart."""
         for stream, tail in tails.items():
-            if (stream.source, stream.exchange) != (self.source, self.exchange) or stream.table in {"gaps", "rejects"}:
+            if (stream.source, stream.exchange) != (self.source, self.exchange) or stream.table in _UNBROKEN:
                 continue
             evidence = f"epoch {tail.epoch} ended after seq {tail.seq}"
-            self._places[ROW_TYPES[stream.table], stream.symbol] = _Place(
+            self._places[_KIND_OF[stream.table], stream.symbol] = _Place(
                 seq=tail.seq,
                 next_id=None if tail.trade_seq is None else tail.trade_seq + 1,
                 last_id=tail.trade_id,
@@ -63,11 +65,19 @@ class Feed:
                 interruption=Interruption("restart", started_us, evidence),
             )
 
-    def interrupt(self, interruption: Interruption, *, symbols: Iterable[str] | None = None) -> None:
-        """Remember that what comes next (of `symbols`, else of all) may not follow on what came before."""
+    def interrupt(
+        self,
+        interruption: Interruption,
+        *,
+        symbols: Iterable[str] | None = None,
+        tables: Iterable[str] | None = None,
+    ) -> None:
+        """Remember that what comes next (of these symbols and tables, else of all) may not follow on what came."""
         wanted = None if symbols is None else set(symbols)
+        affected = None if tables is None else set(tables)
         for (kind, symbol), place in self._places.items():
-            if kind is Gap or kind is Reject:
+            table = TABLE_OF[kind]
+            if table in _UNBROKEN or (affected is not None and table not in affected):
                 continue
             if place.interruption is None and (wanted is None or symbol in wanted):
                 place.interruption = interruption
@@ -102,7 +112,7 @@ class Feed:
             elif kind is Reject:
                 self._rejected(row, capture_us, gaps)  # type: ignore[arg-type]
             seqs.append(place.count)
-            place.count += 1
+            place.count += len(row) if kind is L2Message else 1  # type: ignore[arg-type]
         for place in reached:
             place.capture_us = capture_us
         if not gaps:

@@ -58,15 +58,19 @@ class Inlet:
         if not rows:
             return
         numbered, seqs = feed.number(rows, wall_ns // 1000)
-        statistics.rows += len(seqs)
         statistics.last_row_wall_ns = wall_ns
         if numbered is not rows or type(rows[0]) is Reject:
             self._count(numbered)
-        self._intake.append(Capture(feed.source, feed.exchange, wall_ns, mono_ns, numbered, seqs, frame_bytes))
+        capture = Capture(feed.source, feed.exchange, wall_ns, mono_ns, numbered, seqs, frame_bytes)
+        statistics.rows += capture.count
+        self._intake.append(capture)
 
-    def interrupt(self, cause: str, evidence: str, *, symbols: Iterable[str] | None = None) -> None:
-        """Say that what comes next may not follow on what came before."""
-        self._feed.interrupt(Interruption(cause, self.clock.wall_ns() // 1000, evidence), symbols=symbols)
+    def interrupt(
+        self, cause: str, evidence: str, *, symbols: Iterable[str] | None = None, tables: Iterable[str] | None = None
+    ) -> None:
+        """Say that what comes next (of these symbols and tables, else of all) may not follow on what came before."""
+        interruption = Interruption(cause, self.clock.wall_ns() // 1000, evidence)
+        self._feed.interrupt(interruption, symbols=symbols, tables=tables)
 
     def _count(self, rows: Sequence[Row]) -> None:
         self.statistics.gaps += sum(isinstance(row, Gap) for row in rows)

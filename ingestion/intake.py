@@ -42,9 +42,8 @@ class Intake:
     def append(self, capture: Capture) -> None:
         """Take a capture; ask for `room` first."""
         self._waiting.append(capture)
-        count = len(capture.rows)
-        self.rows += count
-        self.rows_total += count
+        self.rows += capture.count
+        self.rows_total += capture.count
         self.bytes += capture.weight_bytes
         if self.rows >= self._wanted_rows:
             self._enough.set()
@@ -67,7 +66,7 @@ class Intake:
         taken = 0
         while self._waiting and taken < rows:
             capture = self._waiting.popleft()
-            taken += len(capture.rows)
+            taken += capture.count
             self.bytes -= capture.weight_bytes
             out.append(capture)
         self.rows -= taken

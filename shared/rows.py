@@ -4,6 +4,7 @@ A row says what the exchange said about one symbol. What we know of its arrival 
 `origin`, partition) is stamped around it, see `shared.tables.COMMON`. Field metadata reaches Parquet and the docs.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple, TypeAlias
 
 from msgspec import Meta, Struct
@@ -84,16 +85,126 @@ class OrderBook(Row, frozen=True, gc=False):
 class L2(Row, frozen=True, gc=False):
     """One level of one book message; rows of a message share `msg_seq` and end with `is_last`."""
 
-    msg_seq: int
+    msg_seq: int  # the number of the frame on its connection
     is_snapshot: bool
     is_last: bool
     side: str  # bid | ask
     price: QuotePrice
     size: BaseSize  # absolute; 0 removes the level
-    update_id: int | None = None
-    prev_update_id: int | None = None
+    update_id: int | None = None  # the book's version after this message, as the exchange numbers it
+    prev_update_id: int | None = None  # the version it must be applied to; of a snapshot None
     checksum: UInt32 | None = None
     info_json: str | None = None
+
+
+class L2Message(Row, frozen=True, gc=False):
+    """The rows of table `l2` that one book message makes, as columns: a level costs no object of its own.
+
+    `side`, `price` and `size` are equally long and not empty. `timestamps` is None where every level has `timestamp`.
+    """
+
+    msg_seq: int
+    is_snapshot: bool
+    side: list[str]
+    price: list[float]
+    size: list[float]
+    update_id: int | None = None
+    prev_update_id: int | None = None
+    checksum: int | None = None
+    timestamps: list[int | None] | None = None
+
+    def __len__(self) -> int:
+        """Levels, which is rows."""
+        return len(self.price)
+
+    def levels(self) -> list[L2]:
+        """The same message level by level, for whoever reads and does not capture."""
+        last = len(self) - 1
+        moments = self.timestamps or [self.timestamp] * len(self)
+        numbers = (self.update_id, self.prev_update_id, self.checksum)
+        return [
+            L2(self.symbol, moment, self.msg_seq, self.is_snapshot, place == last, side, price, size, *numbers)
+            for place, (moment, side, price, size) in enumerate(
+                zip(moments, self.side, self.price, self.size, strict=True)
+            )
+        ]
+
+
+class Candle(Row, frozen=True, gc=False):
+    """The exchange's own bar as it stood when sent; `timestamp` is its begin. Bars of ours are made from trades."""
+
+    interval_s: int
+    open: QuotePrice
+    high: QuotePrice
+    low: QuotePrice
+    close: QuotePrice
+    volume: BaseSize
+    quote_volume: QuoteValue | None = None
+    trade_count: int | None = None
+    is_closed: bool | None = None  # None: the exchange does not say
+    info_json: str | None = None
+
+
+class Funding(Row, frozen=True, gc=False):
+    """What a perpetual's holders pay or get at the next settlement, as the exchange says now."""
+
+    rate: Annotated[float, Meta(extra={"unit": "fraction per interval"})] | None
+    next_rate: Annotated[float, Meta(extra={"unit": "fraction per interval"})] | None = None
+    settles_at: TimestampUs | None = None  # when `rate` is paid
+    interval_hours: float | None = None
+    mark_price: QuotePrice | None = None
+    index_price: QuotePrice | None = None
+    is_polled: bool = False  # asked for by us, not sent when it changed
+    info_json: str | None = None
+
+
+class Liquidation(Row, frozen=True, gc=False):
+    """A position that the exchange closed by force."""
+
+    side: str | None  # of the order that closes it: sell ends a long position
+    side_raw: str | None
+    price: QuotePrice | None
+    amount: BaseSize | None
+    average_price: QuotePrice | None = None
+    info_json: str | None = None
+
+
+class OpenInterest(Row, frozen=True, gc=False):
+    """What is open in a derivative; in which unit depends on the exchange, so each has a column."""
+
+    contracts: float | None = None
+    amount: BaseSize | None = None
+    value: QuoteValue | None = None
+    is_polled: bool = False
+    info_json: str | None = None
+
+
+class Instrument(Row, frozen=True, gc=False):
+    """What the exchange says of a market: fetched at the start and daily."""
+
+    raw_symbol: str  # the exchange's own name
+    kind: str  # spot | perpetual | future | option
+    base: str | None = None
+    quote: str | None = None
+    settle: str | None = None
+    status: str | None = None  # the exchange's own word
+    tick_size: QuotePrice | None = None
+    lot_size: BaseSize | None = None
+    amount_min: BaseSize | None = None
+    cost_min: QuoteValue | None = None
+    contract_size: float | None = None
+    is_inverse: bool | None = None
+    info_json: str | None = None
+
+
+class Frame(Row, frozen=True, gc=False):
+    """What went over a connection, as it was; enough to decode a run again. `symbol` is `all`."""
+
+    connection: int  # of this feed in this epoch
+    number: int  # on its connection, received ones only
+    direction: str  # received | sent | rest
+    subject: str | None  # sent: what is subscribed, as JSON; rest: what was asked
+    payload: bytes
 
 
 class Gap(Row, frozen=True, gc=False):
@@ -102,7 +213,7 @@ class Gap(Row, frozen=True, gc=False):
     gap_id: str
     revision: Int32
     channel: str  # the table that has the hole
-    cause: str  # restart | disconnect | silence | sequence_break | id_jump | overflow | clock_step
+    cause: str  # one of `GAP_CAUSES`
     status: str  # open | filled | exchange_hole | unrecoverable
     prev_seq: int | None = None  # our `seq` of the rows around the hole, where the hole is in our own count
     next_seq: int | None = None
@@ -123,12 +234,40 @@ class Reject(Row, frozen=True, gc=False):
     row_id: str | None = None  # the exchange's id, where one could be read
 
 
+GAP_CAUSES = {
+    "start": "the collector began; nothing is lost by it",
+    "stop": "the collector ended in good order; nothing is lost by it",
+    "connect": "a connection was opened; nothing is lost by it",
+    "restart": "an earlier run ended; its last synced row and the first new one bound the hole",
+    "disconnect": "a connection ended",
+    "silence": "a stream or connection went silent although the market did not",
+    "sequence_break": "the exchange's own numbers show that messages are missing",
+    "id_jump": "trade ids are contiguous and some are missing",
+    "checksum": "the exchange's checksum does not fit the book",
+    "overflow": "we could not keep up, and gave this up first",
+    "disk_full": "the disk reserve was reached, and capture paused",
+    "unsubscribed": "the settings do not name this stream any more",
+    "clock_step": "the machine's clock was set; nothing is lost by it, times before and after are not comparable",
+    "journal_damage": "rows were written and cannot be read any more",
+}
+ALL = "all"  # the `symbol` and `channel` of what concerns a whole collector
 ROW_TYPES: dict[str, type[Row]] = {
     "trades": Trade,
     "ticker": Ticker,
     "orderbook": OrderBook,
     "l2": L2,
+    "candles": Candle,
+    "funding": Funding,
+    "liquidations": Liquidation,
+    "open_interest": OpenInterest,
+    "instruments": Instrument,
+    "frames": Frame,
     "gaps": Gap,
     "rejects": Reject,
 }
-TABLE_OF: dict[type[Row], str] = {row: name for name, row in ROW_TYPES.items()}
+TABLE_OF: dict[type[Row], str] = {row: name for name, row in ROW_TYPES.items()} | {L2Message: "l2"}
+
+
+def row_count(rows: Sequence[Row]) -> int:
+    """How many table rows these are: a book message holds several."""
+    return sum(len(row) if type(row) is L2Message else 1 for row in rows)

@@ -41,6 +41,7 @@ _SCALARS: dict[Any, pa.DataType] = {
     int: pa.int64(),
     float: pa.float64(),
     bool: pa.bool_(),
+    bytes: pa.binary(),
     list[Level]: LEVELS,
 }
 _NAMED = {"timestamp": TIMESTAMP, "int32": pa.int32(), "int64": pa.int64()}
@@ -63,7 +64,7 @@ class Table:
                 encodings[field.name] = "DELTA_BYTE_ARRAY"
             elif pa.types.is_int64(field.type) or pa.types.is_timestamp(field.type):
                 encodings[field.name] = "DELTA_BINARY_PACKED"
-            elif not pa.types.is_list(field.type) and not pa.types.is_boolean(field.type):
+            elif not pa.types.is_list(field.type) and not pa.types.is_boolean(field.type) and field.type != pa.binary():
                 dictionary.append(field.name)
         return {"use_dictionary": dictionary, "column_encoding": encodings, "write_statistics": True}
 

@@ -1,262 +1,237 @@
-"""Coinbase Advanced Trade: its WebSocket messages, read and written, pure.
+"""Coinbase Advanced Trade: one connection's rules, addresses and limits, pure.
 
-Completeness: `sequence_num` counts every frame of a connection over all channels from 0, so a jump proves a loss on
-this connection and says nothing across a reconnect; trade ids are contiguous per product and do.
-`side` of `market_trades` is the maker's (see `shared.exchange_facts`).
+`sequence_num` counts every frame of a connection over all channels from 0, so a jump proves a loss on this connection
+and says nothing across a reconnect; trade ids are contiguous per product and do.
 
-Source: docs.cdp.coinbase.com, Advanced Trade WebSocket channels; recorded frames of 2026-08-09.
+Source: docs.cdp.coinbase.com, Advanced Trade WebSocket channels and REST; recorded frames of 2026-08-09.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, TypeAlias
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from ingestion.exchanges.wire_values import (
-    EXACT_TEXT_MAX,
-    UNKNOWN_SYMBOL,
-    inexact_text,
-    is_plain_symbol,
-    not_negative,
-    optional_number,
-    positive,
-    trade_number,
-    utc_us,
+from ingestion.exchanges import coinbase_wire
+from ingestion.exchanges.coinbase_l2 import EXCHANGE as EXCHANGE_NAME
+from ingestion.exchanges.protocol import (
+    Break,
+    Channel,
+    Exchange,
+    Guarantee,
+    Limits,
+    Newest,
+    Profile,
+    Refused,
+    Repeated,
+    Request,
+    Send,
+    Session,
+    Subscription,
 )
+from ingestion.exchanges.wire_values import optional_number, trade_number, utc_us
 from shared.errors import FrameMalformed
-from shared.exchange_facts import taker_sides
-from shared.rows import L2, Reject, Row, Ticker, Trade
+from shared.partitioning import stored_symbol
+from shared.rows import Instrument, L2Message, Row, Trade
 
-EXCHANGE = "coinbaseadvanced"
-CHANNELS = {"trades": "market_trades", "ticker": "ticker", "l2": "level2"}  # table -> channel to subscribe
-L2_PRODUCTS_PER_CONNECTION = 16  # more are refused by the exchange
-FRAME_BYTES_MAX = 64 << 20  # a BTC-USD book snapshot is over 10 MiB
-_SequenceNum: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_SEQUENCE: Guarantee = "connection sequence"
+_CHANNEL_OF = {"trades": "market_trades", "ticker": "ticker", "l2": "level2", "orderbook": "level2"}
+_CHANNEL_OF |= {"candles": "candles"}
+PROFILE = Profile(
+    name=EXCHANGE_NAME,
+    title="Coinbase Advanced Trade",
+    ws_url="wss://advanced-trade-ws.coinbase.com",
+    rest_url="https://api.coinbase.com/api/v3/brokerage/market",
+    source="docs.cdp.coinbase.com, Advanced Trade WebSocket channels; recorded frames of 2026-08-09",
+    channels={
+        "trades": Channel("market_trades", (_SEQUENCE, "contiguous ids"), "batched by the venue, about 250 ms"),
+        "ticker": Channel("ticker", (_SEQUENCE,)),
+        "l2": Channel("level2", (_SEQUENCE,), "data comes as l2_data; the whole book, no depth limit"),
+        "orderbook": Channel("level2", ("derived from l2",)),
+        "candles": Channel("candles", (_SEQUENCE,), "5 minutes, the only interval"),
+    },
+    limits=Limits(
+        streams_per_connection=400,
+        streams_of_table={"l2": 16, "orderbook": 16},  # more are refused by the exchange
+        messages_per_s=7.5,  # 8 of an unauthenticated client
+        connections_per_minute=240,
+        rest_weight_per_minute=540,
+    ),
+    silence_timeout_s=5.0,  # heartbeats come each second
+    notes="`-USDC` products answer as `-USD`, and are stored so.",
+)
 
 
-class _Trade(msgspec.Struct, gc=False):
+class CoinbaseSession(Session):
+    """One connection. Heartbeats are subscribed first: without them quiet channels are closed after 60 to 90 s."""
+
+    def __init__(self, exchange: Exchange, wanted: Iterable[Subscription]) -> None:
+        super().__init__(exchange, wanted)
+        self._next_number = 0
+
+    def opening(self) -> list[bytes]:
+        """Heartbeats, then a frame per channel."""
+        return [msgspec.json.encode({"type": "subscribe", "channel": "heartbeats"}), *super().opening()]
+
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> list[bytes]:
+        """A frame per channel."""
+        return self._frames("subscribe", subscriptions)
+
+    def unsubscribe(self, subscriptions: Sequence[Subscription]) -> list[bytes]:
+        """A frame per channel; a book that another table still needs stays."""
+        kept = {(_CHANNEL_OF[each.table], each.raw_symbol) for each in self.wanted}
+        gone = [each for each in subscriptions if (_CHANNEL_OF[each.table], each.raw_symbol) not in kept]
+        return self._frames("unsubscribe", gone)
+
+    def resync(self, symbol: str) -> list[bytes]:
+        """Off and on again: the snapshot comes with the subscription."""
+        books = [each for each in self.wanted if each.symbol == symbol and _CHANNEL_OF[each.table] == "level2"]
+        return [*self._frames("unsubscribe", books), *self._frames("subscribe", books)]
+
+    def receive(self, frame: bytes, wall_ns: int, mono_ns: int) -> Sequence[Row]:
+        """The rows of one frame, oldest first."""
+        message = coinbase_wire.decode(frame, keep_info=self.options.keep_info)
+        self.frame_count += 1
+        number = message.sequence_num
+        if number == self._next_number:
+            self._next_number += 1
+        elif number is not None:
+            self._out_of_sequence(number)
+        if message.refusal is not None:
+            self.events.append(Refused(message.refusal))
+        if message.subscribed is not None:
+            self._confirm(message.subscribed)
+        rows = message.rows
+        if rows and type(rows[0]) is not Trade:
+            return self._books_of(rows, mono_ns)
+        return rows
+
+    def _frames(self, kind: str, subscriptions: Sequence[Subscription]) -> list[bytes]:
+        channels: dict[str, list[str]] = {}
+        for each in subscriptions:
+            products = channels.setdefault(_CHANNEL_OF[each.table], [])
+            if each.raw_symbol not in products:
+                products.append(each.raw_symbol)
+        size = self.exchange.profile.limits.symbols_per_message
+        return [
+            msgspec.json.encode({"type": kind, "product_ids": ids[first : first + size], "channel": channel})
+            for channel, ids in channels.items()
+            for first in range(0, len(ids), size)
+        ]
+
+    def _out_of_sequence(self, number: int) -> None:
+        """Frames are missing, or this one came again or late: then it says nothing new about the rest."""
+        if number < self._next_number:
+            self.events.append(Repeated())
+            return
+        evidence = f"sequence_num {self._next_number}..{number - 1} missing"
+        self._next_number = number + 1
+        self.events.append(Break("sequence_break", evidence))
+        books = sorted({each.symbol for each in self.wanted if _CHANNEL_OF[each.table] == "level2"})
+        for symbol in books:  # a book is whole again only from a fresh snapshot on
+            if symbol in self._books:
+                self._books[symbol].lose()
+        subscriptions = [each for each in sorted(self.wanted) if _CHANNEL_OF[each.table] == "level2"]
+        if subscriptions:
+            frames = [*self._frames("unsubscribe", subscriptions), *self._frames("subscribe", subscriptions)]
+            self.events.append(Send(frames))
+
+    def _books_of(self, messages: list[Row], mono_ns: int) -> list[Row]:
+        rows: list[Row] = []
+        for message in messages:
+            if isinstance(message, L2Message):
+                rows += self.book_rows(message, mono_ns)[0]
+            else:
+                rows.append(message)
+        return rows
+
+    def _confirm(self, subscribed: dict[str, list[str]]) -> None:
+        """What is subscribed now; a `-USDC` product is confirmed under the name that it answers with."""
+        there = {(channel, product) for channel, products in subscribed.items() for product in products}
+        for each in list(self.unconfirmed):
+            names = {each.raw_symbol, each.raw_symbol.removesuffix("C")}
+            if any((_CHANNEL_OF[each.table], name) in there for name in names):
+                self.unconfirmed.discard(each)
+
+
+class _Product(msgspec.Struct):
+    product_id: str
+    base_increment: str | None = None
+    price_increment: str | None = None
+    base_min_size: str | None = None
+    quote_min_size: str | None = None
+    status: str | None = None
+    base_currency_id: str | None = None
+    quote_currency_id: str | None = None
+
+
+class _Products(msgspec.Struct):
+    products: list[_Product]
+
+
+class _PastTrade(msgspec.Struct):
     trade_id: str
-    product_id: str
-    price: str
-    size: str
     time: str
-    side: str
 
 
-class _TradesEvent(msgspec.Struct, gc=False):
-    trades: list[_Trade]
+class _PastTrades(msgspec.Struct):
+    trades: list[_PastTrade]
 
 
-class _Trades(msgspec.Struct, tag_field="channel", tag="market_trades", gc=False):
-    sequence_num: _SequenceNum
-    timestamp: str
-    events: list[_TradesEvent]
+class Coinbase(Exchange):
+    """Coinbase Advanced Trade."""
 
+    profile = PROFILE
 
-class _Update(msgspec.Struct, gc=False):
-    side: str
-    event_time: str
-    price_level: str
-    new_quantity: str
+    def raw_symbol(self, symbol: str) -> str:
+        """BTC/USD is BTC-USD."""
+        return stored_symbol(symbol)
 
+    def session(self, wanted: Iterable[Subscription]) -> CoinbaseSession:
+        """The protocol of one connection."""
+        return CoinbaseSession(self, wanted)
 
-class _L2Event(msgspec.Struct, gc=False):
-    type: str
-    product_id: str
-    updates: list[_Update]
+    def look(self, subscription: Subscription) -> Request:
+        """The last trade: whatever the stream, a market that trades also quotes."""
+        url = f"{self.rest_url}/products/{subscription.raw_symbol}/ticker?limit=1"
+        return Request(url, 1, "look", subscription.table, subscription.symbol)
 
-
-class _L2Data(msgspec.Struct, tag_field="channel", tag="l2_data", gc=False):
-    sequence_num: _SequenceNum
-    timestamp: str
-    events: list[_L2Event]
-
-
-class _TickerOf(msgspec.Struct, gc=False):
-    product_id: str
-    price: str | None = None
-    volume_24_h: str | None = None
-    low_24_h: str | None = None
-    high_24_h: str | None = None
-    price_percent_chg_24_h: str | None = None
-    best_bid: str | None = None
-    best_bid_quantity: str | None = None
-    best_ask: str | None = None
-    best_ask_quantity: str | None = None
-
-
-class _TickerEvent(msgspec.Struct, gc=False):
-    tickers: list[_TickerOf]
-
-
-class _Ticker(msgspec.Struct, tag_field="channel", tag="ticker", gc=False):
-    sequence_num: _SequenceNum
-    timestamp: str
-    events: list[_TickerEvent]
-
-
-class _Other(msgspec.Struct, gc=False):
-    """Heartbeats, subscriptions, candles, status, and the error frame, which has neither channel nor number."""
-
-    channel: str = ""
-    sequence_num: _SequenceNum | None = None
-    type: str = ""
-    message: str = ""
-
-
-_TAKER_SIDE = taker_sides(EXCHANGE)
-_BOOK_SIDE = {"bid": "bid", "offer": "ask"}
-_KNOWN: TypeAlias = _Trades | _L2Data | _Ticker
-_known = msgspec.json.Decoder(_KNOWN)
-_other = msgspec.json.Decoder(_Other)
-
-
-class Message(msgspec.Struct, gc=False):
-    """What one frame says: its place on the connection, its rows, or the exchange's refusal."""
-
-    sequence_num: int | None
-    rows: list[Row]
-    refusal: str | None = None
-
-
-def subscribe_messages(products: Mapping[str, Sequence[str]]) -> list[bytes]:
-    """The frames to send after connecting: one per table, and heartbeats, which keep quiet channels open."""
-    wanted = [
-        {"type": "subscribe", "product_ids": list(ids), "channel": CHANNELS[table]} for table, ids in products.items()
-    ]
-    return [msgspec.json.encode(m) for m in [{"type": "subscribe", "channel": "heartbeats"}, *wanted]]
-
-
-def resubscribe_l2(products: Iterable[str]) -> list[bytes]:
-    """The frames that make the exchange send fresh book snapshots after a break in the sequence."""
-    ids = list(products)
-    kinds = ("unsubscribe", "subscribe")
-    return [msgspec.json.encode({"type": kind, "product_ids": ids, "channel": "level2"}) for kind in kinds]
-
-
-def decode(frame: bytes | str, *, keep_info: bool = False) -> Message:
-    """The rows of one frame, oldest first; with `keep_info` each trade carries the exchange's own record.
-
-    Raises:
-        FrameMalformed: the frame is not JSON, or lacks what the protocol promises.
-    """
-    try:
-        message = _known.decode(frame)
-    except msgspec.ValidationError as error:
-        return _decode_other(frame, error)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FrameMalformed(EXCHANGE, f"not JSON: {error}") from error
-    if isinstance(message, _Trades):
-        rows: list[Row] = [_trade(t, keep_info) for event in message.events for t in reversed(event.trades)]
-    elif isinstance(message, _L2Data):
-        rows = [row for event in message.events for row in _levels(event, message)]
-    else:
-        moment = _frame_us(message.timestamp)
-        rows = [_ticker(t, moment) for event in message.events for t in event.tickers if t.product_id]
-    return Message(message.sequence_num, rows)
-
-
-def _decode_other(frame: bytes | str, error: msgspec.ValidationError) -> Message:
-    try:
-        other = _other.decode(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as deeper:
-        raise FrameMalformed(EXCHANGE, str(deeper)) from deeper
-    if other.type == "error":
-        return Message(other.sequence_num, [], other.message or "error without a message")
-    if other.channel in {"market_trades", "l2_data", "ticker", ""}:
-        raise FrameMalformed(EXCHANGE, str(error)) from error
-    return Message(other.sequence_num, [])
-
-
-def _frame_us(text: str) -> int:
-    try:
-        return utc_us(text)
-    except ValueError as error:
-        raise FrameMalformed(EXCHANGE, f"timestamp {text!r}") from error
-
-
-def _trade(trade: _Trade, keep_info: bool) -> Row:
-    price_text, size_text, side = trade.price, trade.size, trade.side
-    if not is_plain_symbol(trade.product_id):
-        return _nameless("trades", trade.product_id, trade)
-    try:
-        price, amount = positive(price_text), positive(size_text)
-        return Trade(
-            trade.product_id,
-            utc_us(trade.time),
-            trade.trade_id,
-            trade_number(trade.trade_id),
-            _TAKER_SIDE.get(side),
-            side,
-            price,
-            amount,
-            inexact_text(price_text, price) if len(price_text) > EXACT_TEXT_MAX else None,
-            inexact_text(size_text, amount) if len(size_text) > EXACT_TEXT_MAX else None,
-            None,
-            msgspec.json.encode(trade).decode() if keep_info else None,
-        )
-    except ValueError as error:
-        payload = msgspec.json.encode(trade).decode()
-        return Reject(trade.product_id, None, "trades", str(error), payload, row_id=trade.trade_id)
-
-
-def _nameless(table: str, product_id: str, record: msgspec.Struct) -> Reject:
-    """What says of itself that it belongs to a product that cannot exist."""
-    reason = f"product_id {product_id[:80]!r} cannot name a symbol"
-    return Reject(UNKNOWN_SYMBOL, None, table, reason, msgspec.json.encode(record).decode())
-
-
-def _levels(event: _L2Event, message: _L2Data) -> list[Row]:
-    """The rows of one event; the last one that is a level says so, whatever was rejected behind it."""
-    if not is_plain_symbol(event.product_id):
-        return [_nameless("l2", event.product_id, event)]
-    rows: list[Row] = []
-    last = None
-    for update in event.updates:
+    def newest(self, subscription: Subscription, body: bytes) -> Newest:
+        """The last trade's id and time."""
         try:
-            level = _level(update, event, message.sequence_num)
-        except ValueError as error:
-            payload = msgspec.json.encode(update).decode()
-            rows.append(Reject(event.product_id, None, "l2", str(error), payload))
-        else:
-            last = len(rows)
-            rows.append(level)
-    if last is not None:
-        rows[last] = msgspec.structs.replace(rows[last], is_last=True)
-    return rows
+            trades = msgspec.json.decode(body, type=_PastTrades).trades
+            return Newest(trade_number(trades[0].trade_id), utc_us(trades[0].time)) if trades else Newest(None, None)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise FrameMalformed(self.profile.name, f"trades by REST: {error}") from error
+
+    def instruments_requests(self, wanted: Iterable[Subscription]) -> list[Request]:
+        """One document of the wanted products."""
+        names = sorted({each.raw_symbol for each in wanted})
+        query = "&".join(f"product_ids={name}" for name in names)
+        return [Request(f"{self.rest_url}/products?{query}", 1, "instruments")] if names else []
+
+    def instruments(self, body: bytes, wanted: Iterable[Subscription]) -> list[Instrument]:
+        """The wanted products."""
+        names = {each.raw_symbol: each.symbol for each in wanted}
+        try:
+            products = msgspec.json.decode(body, type=_Products).products
+        except msgspec.MsgspecError as error:
+            raise FrameMalformed(self.profile.name, f"products by REST: {error}") from error
+        return [
+            Instrument(
+                names[each.product_id],
+                None,
+                raw_symbol=each.product_id,
+                kind="spot",
+                base=each.base_currency_id,
+                quote=each.quote_currency_id,
+                status=each.status,
+                tick_size=optional_number(each.price_increment),
+                lot_size=optional_number(each.base_increment),
+                amount_min=optional_number(each.base_min_size),
+                cost_min=optional_number(each.quote_min_size),
+            )
+            for each in products
+            if each.product_id in names
+        ]
 
 
-def _level(update: _Update, event: _L2Event, sequence_num: int) -> L2:
-    side = _BOOK_SIDE.get(update.side)
-    if side is None:
-        raise ValueError(f"side {update.side[:40]!r} is neither bid nor offer")
-    return L2(
-        event.product_id,
-        utc_us(update.event_time),
-        sequence_num,
-        event.type == "snapshot",
-        False,
-        side,
-        positive(update.price_level),
-        not_negative(update.new_quantity),
-    )
-
-
-def _ticker(ticker: _TickerOf, moment: int) -> Row:
-    if not is_plain_symbol(ticker.product_id):
-        return _nameless("ticker", ticker.product_id, ticker)
-    last = optional_number(ticker.price)
-    return Ticker(
-        ticker.product_id,
-        moment,
-        bid=optional_number(ticker.best_bid),
-        ask=optional_number(ticker.best_ask),
-        bid_volume=optional_number(ticker.best_bid_quantity),
-        ask_volume=optional_number(ticker.best_ask_quantity),
-        last=last,
-        high=optional_number(ticker.high_24_h),
-        low=optional_number(ticker.low_24_h),
-        close=last,
-        base_volume=optional_number(ticker.volume_24_h),
-        percentage=optional_number(ticker.price_percent_chg_24_h),
-    )
+EXCHANGE = Coinbase

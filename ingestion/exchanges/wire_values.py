@@ -40,6 +40,17 @@ def not_negative(text: str) -> float:
     return value
 
 
+def possible_levels(prices: list[float], sizes: list[float]) -> bool:
+    """Whether there are levels and every price is positive, every size not negative, none of them absurd.
+
+    >>> possible_levels([2.0, 1.0], [0.0, 3.0]), possible_levels([2.0], [float("nan")]), possible_levels([], [])
+    (True, False, False)
+    """
+    if not prices or not min(prices) > 0 or not min(sizes) >= 0:
+        return False
+    return sum(prices) < WIRE_NUMBER_MAX and sum(sizes) < WIRE_NUMBER_MAX  # no sum with a nan is less
+
+
 def optional_number(text: str | None) -> float | None:
     """A number that may be absent or empty; what is no finite number is absent too (it decides nothing)."""
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -10,32 +11,76 @@ import pyarrow as pa
 import zstandard
 
 from ingestion.capture import Capture
-from shared.rows import TABLE_OF, Gap, Row
+from shared.rows import TABLE_OF, Gap, L2Message, Row
 from shared.tables import Table, table
 
 _COMPRESSOR = zstandard.ZstdCompressor(level=1)  # used by the one thread that writes
-_Key = tuple[int, str, str, str, str]  # place in the block, table, source, exchange, origin
+_Key = tuple[int, type[Row], str, str, str]  # place in the block, kind of row, source, exchange, origin
 _OPENED, _ROWS, _REVISIONS = range(3)
+_ONCE_PER_MESSAGE = ("symbol", "timestamp", "msg_seq", "is_snapshot", "update_id", "prev_update_id", "checksum")
 
 
 class _Columns:
     """The rows of one frame in the making, and what was stamped on them, once per capture."""
 
-    __slots__ = ("captured_us", "counts", "mono_ns", "rows", "seqs")
+    __slots__ = ("_captured_us", "_counts", "_mono_ns", "_rows", "_seqs")
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self.seqs: list[int] = []
-        self.counts: list[int] = []  # rows of each capture
-        self.captured_us: list[int] = []
-        self.mono_ns: list[int] = []
+        self._rows: list[Row] = []
+        self._seqs: list[int] = []
+        self._counts: list[int] = []  # rows of each capture
+        self._captured_us: list[int] = []
+        self._mono_ns: list[int] = []
 
     def add(self, capture: Capture, rows: Sequence[Row], seqs: Sequence[int]) -> None:
-        self.rows.extend(rows)
-        self.seqs.extend(seqs)
-        self.counts.append(len(rows))
-        self.captured_us.append(capture.wall_ns // 1000)
-        self.mono_ns.append(capture.mono_ns)
+        self._rows.extend(rows)
+        self._seqs.extend(seqs)
+        self._stamp(capture, len(rows))
+
+    def _stamp(self, capture: Capture, count: int) -> None:
+        self._counts.append(count)
+        self._captured_us.append(capture.wall_ns // 1000)
+        self._mono_ns.append(capture.mono_ns)
+
+    def values(self, name: str) -> dict[str, Any]:
+        return {
+            "capture_ts": np.repeat(np.array(self._captured_us, np.int64), self._counts),
+            "capture_mono_ns": np.repeat(np.array(self._mono_ns, np.int64), self._counts),
+            "seq": self._seqs,
+        } | self._own(name)
+
+    def _own(self, name: str) -> dict[str, Any]:
+        return dict(zip(_own_names(name), zip(*map(msgspec.structs.astuple, self._rows), strict=True), strict=True))
+
+
+class _LevelColumns(_Columns):
+    """The levels of book messages: their columns are put behind each other, what a message says once is repeated."""
+
+    __slots__ = ()
+
+    def add(self, capture: Capture, rows: Sequence[Row], seqs: Sequence[int]) -> None:
+        self._rows.extend(rows)
+        for row, first in zip(rows, seqs, strict=True):
+            count = len(row)  # type: ignore[arg-type]
+            self._seqs.extend(range(first, first + count))
+            self._stamp(capture, count)
+
+    def _own(self, name: str) -> dict[str, Any]:
+        messages: list[L2Message] = self._rows  # type: ignore[assignment]
+        repeated = {field: [getattr(each, field) for each in messages] for field in _ONCE_PER_MESSAGE}
+        ends = np.cumsum(self._counts)
+        is_last = np.zeros(ends[-1], np.bool_)
+        is_last[ends - 1] = True
+        places = pa.array(np.repeat(np.arange(len(messages)), self._counts))
+        types = {field.name: field.type for field in table(name).journal_schema}
+        columns: dict[str, Any] = {field: pa.array(v, types[field]).take(places) for field, v in repeated.items()}
+        if any(each.timestamps is not None for each in messages):
+            columns["timestamp"] = list(
+                chain.from_iterable(each.timestamps or [each.timestamp] * len(each) for each in messages)
+            )
+        for field in ("side", "price", "size"):
+            columns[field] = list(chain.from_iterable([getattr(each, field) for each in messages]))
+        return columns | {"is_last": is_last, "info_json": pa.nulls(len(places), pa.string())}
 
 
 def batches(captures: Iterable[Capture]) -> list[tuple[str, pa.RecordBatch]]:
@@ -47,13 +92,13 @@ def batches(captures: Iterable[Capture]) -> list[tuple[str, pa.RecordBatch]]:
     groups: dict[_Key, _Columns] = {}
     for capture in captures:
         for place, kind, rows, seqs in _parts(capture):
-            key = (place, TABLE_OF[kind], capture.source, capture.exchange, capture.origin)
+            key = (place, kind, capture.source, capture.exchange, capture.origin)
             columns = groups.get(key)
             if columns is None:
-                columns = groups[key] = _Columns()
+                columns = groups[key] = _LevelColumns() if kind is L2Message else _Columns()
             columns.add(capture, rows, seqs)
     ordered = sorted(groups.items(), key=lambda item: item[0][0])
-    return [(key[1], _batch(key, columns)) for key, columns in ordered]
+    return [(TABLE_OF[key[1]], _batch(key, columns)) for key, columns in ordered]
 
 
 def _parts(capture: Capture) -> list[tuple[int, type[Row], Sequence[Row], Sequence[int]]]:
@@ -76,22 +121,22 @@ def _place(row: Row) -> int:
 
 
 def _batch(key: _Key, columns: _Columns) -> pa.RecordBatch:
-    _, name, source, exchange, origin = key
+    _, kind, source, exchange, origin = key
+    name = TABLE_OF[kind]
     schema = table(name).journal_schema
     constant = {"source": source, "exchange": exchange, "origin": origin}
-    values: dict[str, Any] = {
-        "capture_ts": np.repeat(np.array(columns.captured_us, np.int64), columns.counts),
-        "capture_mono_ns": np.repeat(np.array(columns.mono_ns, np.int64), columns.counts),
-        "seq": columns.seqs,
-    }
-    values |= zip(_own_names(name), zip(*map(msgspec.structs.astuple, columns.rows), strict=True), strict=True)
+    values = columns.values(name)
     arrays = [
-        pa.repeat(pa.scalar(constant[field.name], field.type), len(columns.rows))
+        pa.repeat(pa.scalar(constant[field.name], field.type), len(values["seq"]))
         if field.name in constant
-        else pa.array(values[field.name], field.type)
+        else _array(values[field.name], field.type)
         for field in schema
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    return values if isinstance(values, pa.Array) else pa.array(values, kind)
 
 
 @cache

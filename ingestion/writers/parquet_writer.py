@@ -15,7 +15,7 @@ from ingestion.writers.segments import SegmentOptions
 from shared.clock import Clock
 from shared.disk import Disk
 from shared.partitioning import Lake
-from shared.rows import TABLE_OF, Row, Stream
+from shared.rows import TABLE_OF, L2Message, Stream
 from storage.published import PublishedLog, Tail
 
 _NS_PER_HOUR = 3_600_000_000_000
@@ -49,7 +49,7 @@ class StreamingParquetWriter:
             self.recovered: RecoveryReport = recover(lake, self._sealer, disk=disk)
             undo.pop_all()
         self.tails: dict[Stream, Tail] = self._log.tails  # where each stream stood when this run began
-        self._appended: dict[tuple[str, str], dict[tuple[type[Row], str], int]] = {}
+        self._appended: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
         self._acknowledged: dict[Stream, int] = {}
         self._journals = 0
         self._journal: Journal | None = None
@@ -68,7 +68,7 @@ class StreamingParquetWriter:
         for capture in captures:
             counts = self._appended.setdefault((capture.source, capture.exchange), {})
             for row, seq in zip(capture.rows, capture.seqs, strict=True):
-                counts[type(row), row.symbol] = seq + 1
+                counts[TABLE_OF[type(row)], row.symbol] = seq + (len(row) if type(row) is L2Message else 1)
 
     def sync(self) -> dict[Stream, int]:
         """Wait until everything appended is on the disk; rows acknowledged in this epoch, per stream."""
@@ -130,7 +130,7 @@ class StreamingParquetWriter:
 
     def _counts(self) -> dict[Stream, int]:
         return {
-            Stream(source, exchange, TABLE_OF[row_type], symbol): count
+            Stream(source, exchange, name, symbol): count
             for (source, exchange), counts in self._appended.items()
-            for (row_type, symbol), count in counts.items()
+            for (name, symbol), count in counts.items()
         }

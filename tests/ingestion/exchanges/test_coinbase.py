@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from ingestion.exchanges import coinbase
+from ingestion.exchanges import coinbase_wire as coinbase
 from ingestion.exchanges.wire_values import UNKNOWN_SYMBOL
 from shared.errors import FrameMalformed
-from shared.rows import L2, Reject, Row, Trade
+from shared.rows import L2Message, Reject, Row, Trade
 
 TIME = "2026-08-09T21:05:42.514318Z"
 
@@ -72,8 +72,9 @@ def test_a_book_side_that_is_neither_is_a_reject_and_the_last_accepted_level_end
     level = {"event_time": TIME, "price_level": "1", "new_quantity": "1"}
     updates = [{"side": side, **level} for side in ("bid", "offer", "ask", "")]
     rows = coinbase.decode(frame("l2_data", {"type": "update", "product_id": "BTC-USD", "updates": updates})).rows
-    assert [type(row) for row in rows] == [L2, L2, Reject, Reject]
-    assert [(row.side, row.is_last) for row in rows if isinstance(row, L2)] == [("bid", False), ("ask", True)]
+    assert [type(row) for row in rows] == [L2Message, Reject, Reject]
+    levels = [level for row in rows if isinstance(row, L2Message) for level in row.levels()]
+    assert [(level.side, level.is_last) for level in levels] == [("bid", False), ("ask", True)]
 
 
 def test_a_common_trade_is_a_row() -> None:
