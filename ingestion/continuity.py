@@ -6,6 +6,7 @@ are contiguous the next row proves what was lost, exactly; elsewhere the gap say
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,6 +27,13 @@ class Interruption:
     cause: str
     at_us: int
     evidence: str
+
+
+class Standing(NamedTuple):
+    """How far a stream has come, for whoever watches it."""
+
+    rows: int  # in this epoch
+    trade_seq: int | None  # the largest contiguous trade id, also of an earlier run
 
 
 @dataclass(slots=True)
@@ -81,6 +89,13 @@ class Feed:
                 continue
             if place.interruption is None and (wanted is None or symbol in wanted):
                 place.interruption = interruption
+
+    def standing(self, table: str, symbol: str) -> Standing:
+        """How far a stream has come; it need not have begun."""
+        place = self._places.get((_KIND_OF[table], symbol))
+        if place is None:
+            return Standing(0, None)
+        return Standing(place.count, None if place.next_id is None else place.next_id - 1)
 
     def number(self, rows: Sequence[Row], capture_us: int) -> tuple[Sequence[Row], list[int]]:
         """The rows, with the gaps that they reveal put in front of them, and the `seq` of each.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ingestion.capture import Capture
-from ingestion.continuity import Feed, Interruption
+from ingestion.continuity import Feed, Interruption, Standing
 from ingestion.intake import Intake
 from shared.clock import Clock
 from shared.rows import Gap, Reject, Row
@@ -21,6 +21,8 @@ class FeedStatistics:
     sessions: int = 0
     sequence_breaks: int = 0
     repeated_frames: int = 0
+    silence_looks: int = 0  # REST looks at streams that fell silent
+    silences: int = 0  # streams found dead by them
     last_row_wall_ns: int = 0
 
 
@@ -64,6 +66,10 @@ class Inlet:
         capture = Capture(feed.source, feed.exchange, wall_ns, mono_ns, numbered, seqs, frame_bytes)
         statistics.rows += capture.count
         self._intake.append(capture)
+
+    def standing(self, table: str, symbol: str) -> Standing:
+        """How far a stream of this feed has come."""
+        return self._feed.standing(table, symbol)
 
     def interrupt(
         self, cause: str, evidence: str, *, symbols: Iterable[str] | None = None, tables: Iterable[str] | None = None
