@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export DAEDALUS_TEST_DATA ?= $(abspath ../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock bench crash clean
+.PHONY: help setup demo test check format lock bench crash fuzz clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ bench: setup ## speed and size, as ratios within one run
 
 crash: setup ## long form of the kill -9 tests
 	$(BIN)/pytest -m slow tests/crash
+
+fuzz: setup ## a million spoilt frames through every native exchange (DAEDALUS_FUZZ_INPUTS=...)
+	$(BIN)/pytest -m slow -s tests/conformance
 
 lock: ## renew requirements.txt from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
