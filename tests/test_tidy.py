@@ -54,7 +54,9 @@ def test_every_module_is_imported_by_something() -> None:
     for path in SOURCES:
         module = name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         found_by_name = module in text or '__name__ == "__main__"' in path.read_text()
-        discovered = module.startswith(("etl.bars.", "etl.transforms.", "ingestion.exchanges.")) or path.name == "__init__.py"
+        discovered = (
+            module.startswith(("etl.bars.", "etl.transforms.", "ingestion.exchanges.")) or path.name == "__init__.py"
+        )
         if module not in imported and not found_by_name and not discovered:
             dead.append(module)
     assert dead == []
