@@ -38,8 +38,9 @@ format: setup ## rewrite the code in the house style
 bench: setup ## speed and size, as ratios within one run
 	$(BIN)/python -m tests.benchmarks.run
 
-crash: setup ## long form of the kill -9 tests
-	$(BIN)/pytest -m slow tests/crash
+crash: setup ## 1,000 kill -9 under load, power cuts, failing disks, damage, lies; prints the figures
+	DAEDALUS_KILLS=$${DAEDALUS_KILLS:-1000} DAEDALUS_CRASH_JOBS=$${DAEDALUS_CRASH_JOBS:-2} $(BIN)/pytest -m "slow or not slow" \
+	  tests/crash tests/ingestion/writers tests/ingestion/collectors/test_coinbase_ws.py
 
 fuzz: setup ## a million spoilt frames through every native exchange (DAEDALUS_FUZZ_INPUTS=...)
 	$(BIN)/pytest -m slow -s tests/conformance

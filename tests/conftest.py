@@ -1,8 +1,11 @@
-"""The last lines of a test run say how much was not run, and why."""
+"""The last lines of a test run say how much was not run, and why, and what the crash tests measured."""
 
 from collections import Counter
 
 import pytest
+
+from tests.crash_figures import crash_figures as crash_figures
+from tests.crash_figures import summary
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -14,3 +17,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section(f"{sum(reasons.values())} skipped")
     for reason, count in reasons.most_common():
         terminalreporter.write_line(f"{count:4d}  {reason}")
+    if table := summary():
+        terminalreporter.section("crash figures")
+        for line in table:
+            terminalreporter.write_line(line)

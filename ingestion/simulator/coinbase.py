@@ -11,6 +11,7 @@ from itertools import chain
 import msgspec
 
 from ingestion.simulator.events import Book, Instrument, Moment, Print, plain, stamp_ns, stamp_us
+from ingestion.simulator.lies import Mute
 from ingestion.simulator.session import Frame
 from ingestion.simulator.state import Pair, VenueState
 
@@ -66,6 +67,7 @@ class CoinbaseSession:
         self._sequence = 0
         self._beats = 0
         self._oversized = 0
+        self._muted = Mute()
         self._subscriptions: dict[str, list[str]] = {}
 
     @property
@@ -109,6 +111,8 @@ class CoinbaseSession:
 
     def publish(self, moment: Moment) -> list[Frame]:
         """At most one frame per subscribed channel."""
+        if self._muted.swallows(moment.symbol):
+            return []
         frames = []
         for channel, products in self._subscriptions.items():
             if moment.symbol in products:
@@ -119,7 +123,7 @@ class CoinbaseSession:
 
     def tick(self, now_ns: int) -> list[Frame]:
         """The heartbeat, where asked for."""
-        if "heartbeats" not in self._subscriptions:
+        if "heartbeats" not in self._subscriptions or self._muted.covers_all:
             return []
         self._beats += 1
         current = stamp_ns(now_ns).replace("T", " ").removesuffix("Z")
@@ -135,6 +139,10 @@ class CoinbaseSession:
     def oversize(self, count: int) -> None:
         """Make the next `count` level2 snapshots larger than 10 MiB."""
         self._oversized += count
+
+    def mute(self, symbol: str, moments: int) -> None:
+        """Say nothing of the next `moments` of `symbol`, or of all and no heartbeat either where it is empty."""
+        self._muted.begin(symbol, moments)
 
     def _complaint(self, request: _Request, products: list[str]) -> str:
         if request.type not in ("subscribe", "unsubscribe"):
@@ -152,7 +160,7 @@ class CoinbaseSession:
         return ""
 
     def _snapshot(self, channel: str, product: str, now_ns: int) -> list[Frame]:
-        if channel == "heartbeats":
+        if channel == "heartbeats" or self._muted.covers(product):
             return []
         pair = self._venue.state.pairs[product]
         if channel == "market_trades":

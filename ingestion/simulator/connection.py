@@ -120,9 +120,11 @@ class Connection:
                 self._gate.seen += 1
                 await self._send(frame, socket)
                 continue
-            frames, struck = self._gate.admit(frame, elapsed_s=self.open_s)
+            frames, struck, altered = self._gate.admit(frame, elapsed_s=self.open_s)
             for fault in struck:
                 self._outlet.truth.struck(self._outlet.venue, fault)
+            for each in altered:
+                self._outlet.truth.alter(self._outlet.venue, each)
             for passed in frames:
                 await self._send(passed, socket)
             for fault in self._gate.commands(elapsed_s=self.open_s):
@@ -145,9 +147,22 @@ class Connection:
                 request.transport.abort()
         elif fault.kind == "stall":
             await asyncio.sleep(fault.duration_s)
+        elif fault.kind == "half_frame":
+            await self._half_frame(fault, request)
+        elif fault.kind == "mute":
+            self.session.mute(fault.symbol, fault.count)
         elif fault.kind == "bad_price":
             self.put(self.session.bad_trade(fault.price, self._outlet.now_ns()))
         elif fault.kind == "oversized":
             self.session.oversize(fault.count)
         else:
             self._outlet.refuse(fault.duration_s)
+
+    async def _half_frame(self, fault: Fault, request: web.Request) -> None:
+        """The head of a text frame of 1000 bytes and 500 of them; then nothing, then the end."""
+        if request.transport is not None:
+            request.transport.write(b"\x81\x7e\x03\xe8" + b'{"channel":"' + b"x" * 488)
+            await asyncio.sleep(fault.duration_s)
+        self.finish()
+        if request.transport is not None:
+            request.transport.abort()

@@ -1,22 +1,43 @@
 """Faults as values: what goes wrong on a connection, and when. Nothing here touches a socket.
 
-Every fault happens once, on the first connection of its venue that reaches it.
+A fault happens once, on the first connection of its venue that reaches it; one with `every` happens again and again,
+on each connection.
 """
 
 import re
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
+from ingestion.simulator.lies import LIES
 from ingestion.simulator.session import Frame
 
 Kind = Literal[
-    "close", "abort", "stall", "drop", "duplicate", "reorder", "malformed", "bad_price", "oversized", "refuse"
+    "close",
+    "abort",
+    "stall",
+    "drop",
+    "duplicate",
+    "reorder",
+    "malformed",
+    "bad_price",
+    "oversized",
+    "refuse",
+    "mute",
+    "half_frame",
+    "half_utf8",
+    "huge",
+    "floats",
+    "strings",
+    "exponents",
+    "digits",
+    "bad_checksum",
+    "crossed",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 # These change frames on their way; the others are commands to the connection or the server.
-_ON_FRAMES = frozenset({"drop", "duplicate", "reorder", "malformed"})
+_ON_FRAMES = frozenset({"drop", "duplicate", "reorder", "malformed", *LIES})
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -32,6 +53,16 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bad_price  send one more trade frame, trade_id 0, with `price`; that trade never happened
     oversized  make the next `count` level2 snapshots larger than 10 MiB
     refuse     refuse new connections with HTTP 503 for `duration_s`
+    mute       say nothing of the next `count` moments of `symbol` ("" is all, heartbeats too); no number is used
+    half_frame write half of a WebSocket frame, nothing for `duration_s`, then cut the connection
+    half_utf8  end a frame in the middle of a UTF-8 character
+    huge       pad a frame to 20 MiB with a field that nobody knows
+    floats     write a frame's numbers as JSON numbers where they are texts
+    strings    write a frame's numbers as texts where they are JSON numbers
+    exponents  write a frame's numbers with an exponent
+    digits     write a frame's numbers with 20 significant digits; the last ones are invented
+    bad_checksum  send a book frame with a checksum that is wrong by one
+    crossed    send a book frame whose first level is a bid above every ask
     """
 
     kind: Kind
@@ -39,6 +70,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at_s: float = 0.0  # seconds a connection must have been open
     venue: str = ""  # "" is any
     channel: str = ""  # strikes only frames of this channel; "" is any
+    symbol: str = ""  # BTC-USD; of a mute
+    every: int = 0  # strikes again after so many frames, on every connection; 0: once
     duration_s: float = 3.0
     count: int = 1
     code: int = 1012
@@ -47,20 +80,20 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 _TEXT = re.compile(
     r"(?:(?P<venue>coinbase|kraken):)?(?P<kind>[a-z_]+)(?:@(?P<at>\d+(?:\.\d+)?)(?P<unit>s?))?"
-    r"(?::(?P<value>[^#]+))?(?:#(?P<channel>\w+))?"
+    r"(?::(?P<value>[^#*]+))?(?:#(?P<channel>\w+))?(?:\*(?P<every>\d+))?"
 )
 
 
 def parse_fault(text: str) -> Fault:
-    """The fault that `[venue:]kind[@frames|@seconds's'][:value][#channel]` describes.
+    """The fault that `[venue:]kind[@frames|@seconds's'][:value][#channel][*every]` describes.
 
-    The value is what the kind is tuned by: seconds for stall and refuse, the close code, the count of
-    dropped frames or oversized snapshots, the bad price.
+    The value is what the kind is tuned by: seconds for stall, half_frame and refuse, the close code, the count of
+    dropped frames or oversized snapshots, the bad price, the symbol of a mute.
 
-    >>> parse_fault("kraken:stall@2000:3s")
-    Fault(kind='stall', at=2000, at_s=0.0, venue='kraken', channel='', duration_s=3.0, count=1, code=1012, price='-1')
-    >>> parse_fault("close@5s:1000").code, parse_fault("drop@7#market_trades").channel
-    (1000, 'market_trades')
+    >>> msgspec.structs.asdict(parse_fault("kraken:stall@2000:3s")) | {"code": 0}  # doctest: +ELLIPSIS
+    {'kind': 'stall', 'at': 2000, 'at_s': 0.0, 'venue': 'kraken', ..., 'duration_s': 3.0, ...}
+    >>> parse_fault("close@5s:1000").code, parse_fault("drop@7#market_trades*900").every
+    (1000, 900)
 
     Raises:
         ValueError: the text is not a fault.
@@ -72,12 +105,16 @@ def parse_fault(text: str) -> Fault:
     fields: dict[str, object] = {"kind": kind, "venue": match["venue"] or "", "channel": match["channel"] or ""}
     if match["at"]:
         fields["at_s" if match["unit"] else "at"] = float(match["at"]) if match["unit"] else int(float(match["at"]))
+    if match["every"]:
+        fields["every"] = int(match["every"])
     value = match["value"]
     try:
-        if value and kind in ("stall", "refuse"):
+        if value and kind in ("stall", "refuse", "half_frame"):
             fields["duration_s"] = float(value.removesuffix("s"))
         elif value and kind in ("drop", "oversized"):
             fields["count"] = int(value)
+        elif value and kind == "mute":
+            fields["symbol"] = value
         elif value and kind == "close":
             fields["code"] = int(value)
         elif value and kind == "bad_price":
@@ -99,58 +136,88 @@ class FaultPlan:
         """Plan one more."""
         self.pending.append(fault)
 
-    def take(self, venue: str, *, seen: int, elapsed_s: float, frame: Frame | None) -> Iterator[Fault]:
+    def take(self, gate: "Gate", *, elapsed_s: float, frame: Frame | None) -> Iterator[Fault]:
         """Hand out what is due: faults on frames where a frame is given, commands where not."""
         for fault in list(self.pending):
             if (fault.kind in _ON_FRAMES) is not (frame is not None):
                 continue
-            if fault.venue not in ("", venue) or seen < fault.at or elapsed_s < fault.at_s:
+            if fault.venue not in ("", gate.venue) or elapsed_s < fault.at_s:
+                continue
+            if gate.seen < gate.again_at.get(fault, fault.at):
                 continue
             if frame is not None and fault.channel not in ("", frame.channel):
                 continue
-            self.pending.remove(fault)
+            if fault.every:
+                gate.again_at[fault] = gate.seen + fault.every
+            else:
+                self.pending.remove(fault)
             yield fault
+
+
+class Altered(NamedTuple):
+    """A frame that was not sent as it should have been; `sent` is empty where nothing was sent for it."""
+
+    kind: str
+    channel: str
+    true: bytes
+    sent: bytes
+
+
+class Admitted(NamedTuple):
+    """What passes a gate in place of one frame."""
+
+    frames: list[Frame]
+    struck: list[Fault]
+    altered: list[Altered]
 
 
 class Gate:
     """The last thing a connection's frames pass: it applies the faults that strike frames."""
 
     def __init__(self, plan: FaultPlan, venue: str) -> None:
-        self._plan, self._venue = plan, venue
+        self._plan, self.venue = plan, venue
         self._dropping: Fault | None = None
         self._dropped = 0
         self._held: list[Frame] = []
         self.seen = 0
+        self.again_at: dict[Fault, int] = {}
 
     @property
     def quiet(self) -> bool:
         """Whether frames may pass unseen but counted."""
         return not self._plan.pending and self._dropping is None and not self._held
 
-    def admit(self, frame: Frame, *, elapsed_s: float) -> tuple[list[Frame], list[Fault]]:
-        """The frames to send in place of `frame`, and the faults that struck it."""
+    def admit(self, frame: Frame, *, elapsed_s: float) -> Admitted:
+        """The frames to send in place of `frame`, the faults that struck it, and what they made of it."""
         self.seen += 1
         held, self._held = self._held, []
-        out = [frame]
-        struck = list(self._plan.take(self._venue, seen=self.seen, elapsed_s=elapsed_s, frame=frame))
+        out, altered = [frame], []
+        struck = list(self._plan.take(self, elapsed_s=elapsed_s, frame=frame))
         for fault in struck:
             if fault.kind == "drop":
                 self._dropping, self._dropped = fault, 0
             elif fault.kind == "duplicate":
                 out = out * 2
-            elif fault.kind == "malformed":
-                out = [Frame(frame.channel, frame.data[: len(frame.data) // 2])]
-            else:
+            elif fault.kind == "reorder":
                 self._held, out = out, []
+            else:
+                sent = _half(frame.data) if fault.kind == "malformed" else LIES[fault.kind](frame.data)
+                altered.append(Altered(fault.kind, frame.channel, frame.data, sent))
+                out = [Frame(frame.channel, sent)]
         if self._dropping is not None and self._dropping.channel in ("", frame.channel):
             out, self._held = [], []
+            altered = [Altered("drop", frame.channel, frame.data, b"")]
             self._dropped += 1
             if self._dropped >= self._dropping.count:
                 self._dropping = None
-        return out + held, struck
+        return Admitted(out + held, struck, altered)
 
     def commands(self, *, elapsed_s: float) -> list[Fault]:
         """The commands that are due now."""
         if not self._plan.pending:
             return []
-        return list(self._plan.take(self._venue, seen=self.seen, elapsed_s=elapsed_s, frame=None))
+        return list(self._plan.take(self, elapsed_s=elapsed_s, frame=None))
+
+
+def _half(data: bytes) -> bytes:
+    return data[: len(data) // 2]

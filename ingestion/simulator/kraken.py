@@ -17,6 +17,7 @@ from ingestion.simulator.kraken_frames import (
     trade_frame,
     trade_text,
 )
+from ingestion.simulator.lies import Mute
 from ingestion.simulator.session import Frame
 from ingestion.simulator.state import VenueState
 
@@ -108,6 +109,7 @@ class KrakenSession:
         self._venue, self._connection_id = venue, connection_id
         self._subscriptions: dict[tuple[str, str], int] = {}  # (channel, symbol) -> depth
         self._spoke = False
+        self._muted = Mute()
 
     @property
     def subscribed(self) -> bool:
@@ -154,13 +156,15 @@ class KrakenSession:
                 text = self._venue.frame(channel, depth, moment)
                 if text:
                     frames.append(Frame(channel, text))
+        if self._muted.swallows(moment.symbol):
+            return []
         self._spoke = self._spoke or bool(frames)
         return frames
 
     def tick(self, now_ns: int) -> list[Frame]:
         """A heartbeat where a subscribed client was told nothing since the last."""
         spoke, self._spoke = self._spoke, False
-        if spoke or not self.subscribed:
+        if spoke or not self.subscribed or self._muted.covers_all:
             return []
         return [Frame("heartbeat", b'{"channel":"heartbeat"}')]
 
@@ -173,6 +177,10 @@ class KrakenSession:
 
     def oversize(self, count: int) -> None:
         """Nothing: Kraken's snapshots are bounded by their depth."""
+
+    def mute(self, symbol: str, moments: int) -> None:
+        """Say nothing of the next `moments` of `symbol`, or of all and no heartbeat either where it is empty."""
+        self._muted.begin(symbol, moments)
 
     def _answer(self, request: _Request, name: str, now_ns: int) -> list[Frame]:
         params = request.params
@@ -195,6 +203,7 @@ class KrakenSession:
             result["depth"] = depth
             self._venue.watch(symbol, depth)
         frames = [_acknowledgement(request, result, now_ns)]
+        wanted = wanted and not self._muted.covers(symbol)
         snapshot = self._snapshot(params.channel, symbol, depth) if wanted else b""
         return [*frames, Frame(params.channel, snapshot)] if snapshot else frames
 

@@ -40,3 +40,6 @@ class Session(Protocol):
 
     def oversize(self, count: int) -> None:
         """Make the next `count` book snapshots larger than 10 MiB."""
+
+    def mute(self, symbol: str, moments: int) -> None:
+        """Say nothing of the next `moments` of `symbol`, or of all and no heartbeat either where it is empty."""

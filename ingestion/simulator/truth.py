@@ -9,10 +9,11 @@ from typing import BinaryIO
 import msgspec
 
 from ingestion.simulator.events import Instrument, Moment, plain, stamp_us
-from ingestion.simulator.faults import Fault
+from ingestion.simulator.faults import Altered, Fault
 from shared.errors import InputUnreadable
 
 TRADES_MAX = 1_000_000  # about 250 bytes each
+_ALTERED_BYTES_MAX = 1 << 20  # of a frame that is remembered
 
 
 class MadeTrade(msgspec.Struct, frozen=True, gc=False):
@@ -30,14 +31,24 @@ class MadeTrade(msgspec.Struct, frozen=True, gc=False):
         return stamp_us(self.ts_us * 1000)
 
 
+class AlteredFrame(msgspec.Struct, frozen=True):
+    """A frame as it should have been, and what was sent in its place: nothing, where it was dropped."""
+
+    kind: str
+    channel: str
+    true: str
+    sent: str
+
+
 class _Line(msgspec.Struct, omit_defaults=True):
-    kind: str  # trade | frames | fault | exhausted
+    kind: str  # trade | frames | fault | altered | exhausted
     venue: str = ""
     symbol: str = ""
     trade: MadeTrade | None = None
     channel: str = ""
     count: int = 0
     fault: Fault | None = None
+    altered: AlteredFrame | None = None
 
 
 class Truth:
@@ -52,6 +63,7 @@ class Truth:
         self.is_whole = True
         self.frames: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.faults: list[tuple[str, Fault]] = []
+        self.altered: list[tuple[str, AlteredFrame]] = []
         self._trades: defaultdict[tuple[str, str], list[MadeTrade]] = defaultdict(list)
         self._made: Counter[str] = Counter()
         self._encode = msgspec.json.Encoder().encode
@@ -94,6 +106,16 @@ class Truth:
         """Record that a fault happened."""
         self.faults.append((venue, fault))
         self._write(_Line("fault", venue, fault=fault))
+        self.flush()
+
+    def alter(self, venue: str, altered: Altered) -> None:
+        """Record a frame that was dropped, or sent as something else."""
+        true, sent = (
+            data[:_ALTERED_BYTES_MAX].decode(errors="backslashreplace") for data in (altered.true, altered.sent)
+        )
+        frame = AlteredFrame(altered.kind, altered.channel, true, sent)
+        self.altered.append((venue, frame))
+        self._write(_Line("altered", venue, altered=frame))
         self.flush()
 
     def exhausted(self, venue: str) -> None:
@@ -155,6 +177,8 @@ def read_truth(path: Path) -> Truth:
                     truth._add(line.venue, line.symbol, line.trade)
                 elif line.fault is not None:
                     truth.faults.append((line.venue, line.fault))
+                elif line.altered is not None:
+                    truth.altered.append((line.venue, line.altered))
                 elif line.kind == "frames":
                     truth.frames[line.venue][line.channel] += line.count
     except OSError as error:

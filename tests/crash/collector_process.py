@@ -1,7 +1,8 @@
 """A real collector that tells its parent what it acknowledged and which phase it is in. It waits to be killed.
 
-Lines on standard output: `{"phase": ...}` when one begins, `{"phase": ""}` when it ends, and for every sync
-`{"epoch": ..., "rows": [[source, exchange, table, symbol, count], ...]}`: rows acknowledged in this epoch.
+Arguments: the settings file, the seconds by which its clock is off, and after which seconds of its life by which
+seconds the clock jumps. Lines on standard output: `{"phase": ...}` when one begins, `{"phase": ""}` when it ends, and
+for every sync `{"epoch": ..., "rows": [[source, exchange, table, symbol, count]]}`: rows acknowledged in this epoch.
 """
 
 import asyncio
@@ -17,36 +18,37 @@ import ingestion.writers.parquet_writer as parquet_writer
 import scripts.ingest
 from config.config import load_config
 from ingestion.writers.seal import Sealer
-from shared.disk import Disk
+from shared.clock import SystemClock
 from shared.log import configure
 from shared.rows import Stream
+from tests.stepped_disk import SteppedDisk
 
 PHASES: list[str] = []
 STEP_S = 0.004  # a card's pace: phases last long enough to be killed in
+SLOW_STEPS = frozenset({"rename", "remove", "sync_file", "sync_dir"})
 
 
 def say(line: dict[str, Any]) -> None:
     os.write(1, json.dumps(line).encode() + b"\n")
 
 
-class SlowDisk(Disk):
+class SlowDisk(SteppedDisk):
     """A real disk that takes its time for every step of a publication."""
 
-    def rename(self, source: Path, target: Path) -> None:
-        time.sleep(STEP_S)
-        super().rename(source, target)
+    def before(self, kind: str, path: Path) -> None:
+        if kind in SLOW_STEPS:
+            time.sleep(STEP_S)
 
-    def remove(self, path: Path) -> None:
-        time.sleep(STEP_S)
-        super().remove(path)
 
-    def sync_file(self, path: Path) -> None:
-        time.sleep(STEP_S)
-        super().sync_file(path)
+class JumpingClock(SystemClock):
+    """The machine's clock, off by some seconds and by others after a while."""
 
-    def sync_dir(self, path: Path) -> None:
-        time.sleep(STEP_S)
-        super().sync_dir(path)
+    off_s, jump_after_s, jump_s = 0.0, 0.0, 0.0
+    began_s = time.monotonic()
+
+    def wall_ns(self) -> int:  # type: ignore[override]
+        jumped = time.monotonic() - self.began_s >= self.jump_after_s
+        return time.time_ns() + round((self.off_s + (self.jump_s if jumped else 0)) * 1e9)
 
 
 def announced(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,8 +71,10 @@ def acknowledged(counts: dict[Stream, int]) -> None:
 
 if __name__ == "__main__":
     SETTINGS = load_config(sys.argv[1])
+    JumpingClock.off_s, JumpingClock.jump_after_s, JumpingClock.jump_s = map(float, sys.argv[2:5])
     configure(SETTINGS.logging.level)
     scripts.ingest.Disk = SlowDisk  # type: ignore[misc]
+    scripts.ingest.SystemClock = JumpingClock  # type: ignore[misc]
     Sealer.commit = announced("seal", Sealer.commit)  # type: ignore[method-assign]
     Sealer.publish = announced("publish", Sealer.publish)  # type: ignore[method-assign]
     parquet_writer.recover = announced("recovery", parquet_writer.recover)

@@ -1,6 +1,5 @@
 """What a user's mistake or a full disk looks like: one line that says what to do, exit code 2, nothing lost."""
 
-import json
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ import polars as pl
 import pytest
 
 from shared.partitioning import Lake
+from tests.exchange_process import exchange_process
 from tests.ingestion.collecting import bronze
 
 ROOT = Path(__file__).parents[2]
@@ -42,17 +42,8 @@ def one_line(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
 @pytest.fixture
 def exchange(tmp_path: Path) -> Iterator[str]:
     """The address of a local exchange in a process of its own."""
-    ready = tmp_path / "exchange.json"
-    command = [sys.executable, "-m", "scripts.simulate", "--venue", "coinbase", "--rate", "3000"]
-    process = subprocess.Popen([*command, "--ready-file", str(ready)], cwd=ROOT, stdout=subprocess.DEVNULL)
-    try:
-        while not ready.exists():
-            assert process.poll() is None
-            time.sleep(0.05)
-        yield json.loads(ready.read_text())["coinbase_ws_url"]
-    finally:
-        process.terminate()
-        process.wait()
+    with exchange_process(tmp_path, rate=3000) as url:
+        yield url
 
 
 def settings(
@@ -98,7 +89,7 @@ def test_a_second_collector_on_one_folder(tmp_path: Path, exchange: str) -> None
         while not (tmp_path / "raw" / "collector.owner").exists():
             time.sleep(0.05)
         time.sleep(0.2)
-        one_line(daedalus("ingest", "--config", config), "in use by pid", "raw_dir")
+        one_line(daedalus("ingest", "--config", config), f"in use by pid {first.pid},", "raw_dir")
     finally:
         first.send_signal(signal.SIGTERM)
         assert first.wait() == 0

@@ -23,6 +23,7 @@ from shared.partitioning import Lake
 from shared.rows import Trade
 from storage.published import next_epoch
 from tests.ingestion.writers.lake_rows import START_NS, StepClock
+from tests.stepped_disk import DyingDisk, Killed
 
 Tables: TypeAlias = dict[str, list[dict[str, object]]]
 Batch: TypeAlias = tuple[str, list[Trade], Tables]
@@ -180,37 +181,6 @@ def test_duplicates_and_late_trades_change_nothing(tmp_path: Path, batch: Batch,
     assert tables(lake) == tables(at_once(lake, tmp_path))
     if exchange == "kraken":  # where ids order the trades, the order of arrival does not show at all
         assert tables(lake) == expected
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it."""
-
-
-class DyingDisk(Disk):
-    """A disk under a process that is killed before its n-th step."""
-
-    def __init__(self, left: int) -> None:
-        super().__init__(durable=False)
-        self.left = left
-
-    def _step(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._step()
-        super().rename(source, target)
-
-    def remove(self, path: Path) -> None:
-        self._step()
-        super().remove(path)
-
-    def sync_file(self, path: Path) -> None:
-        self._step()
-
-    def sync_dir(self, path: Path) -> None:
-        self._step()
 
 
 def test_a_kill_at_every_step_of_a_run_changes_nothing(tmp_path: Path) -> None:

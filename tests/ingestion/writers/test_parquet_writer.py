@@ -12,12 +12,12 @@ import pytest
 from ingestion.writers.parquet_writer import WriterOptions
 from ingestion.writers.segments import SegmentOptions
 from shared.content_hash import content_hash
-from shared.disk import AppendFile, Disk
 from shared.errors import LakeLocked, LakeUnusable
 from shared.partitioning import Lake, Partition, SegmentName
 from shared.rows import Gap, OrderBook, Reject, Row, Ticker
 from storage.published import log_paths, read_log
 from tests.ingestion.writers.lake_rows import START_NS, Feed, StepClock, ready_files, ready_rows, trade, writer
+from tests.stepped_disk import DyingDisk, Killed
 
 
 @pytest.fixture
@@ -166,57 +166,6 @@ def test_a_damaged_middle_is_declared_counted_and_kept(lake: Lake) -> None:
     assert [path.name for path in lake.quarantine.iterdir()] == [journal.name]
     third.close()
     assert sorted(ready_rows(lake)["seq"]) == [*range(10), *range(20, 30)]
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it."""
-
-
-class DyingDisk(Disk):
-    """A disk under a process that is killed before its n-th step; a write may be half done."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__(durable=False)
-        self.left = steps
-
-    def _step(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
-
-    def open_new(self, path: Path, *, reserve: bool = False) -> AppendFile:
-        self._step()
-        file = super().open_new(path, reserve=reserve)
-        write = file.write
-
-        def torn(data: bytes) -> None:
-            try:
-                self._step()
-            except Killed:
-                write(data[: len(data) // 2])
-                raise
-            write(data)
-
-        file.write = torn  # type: ignore[method-assign]
-        return file
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._step()
-        super().rename(source, target)
-
-    def remove(self, path: Path) -> None:
-        self._step()
-        super().remove(path)
-
-    def remove_dir(self, path: Path) -> None:
-        self._step()
-        super().remove_dir(path)
-
-    def sync_file(self, path: Path) -> None:
-        self._step()
-
-    def sync_dir(self, path: Path) -> None:
-        self._step()
 
 
 def run_until_killed(lake: Lake, clock: StepClock, *, run: int, steps: int, acknowledged: set[int]) -> bool:

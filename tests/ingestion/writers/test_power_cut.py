@@ -13,21 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from shared.disk import AppendFile, Disk
+from shared.disk import AppendFile
 from shared.partitioning import Lake
 from storage.published import log_paths, read_log
 from tests.ingestion.writers.lake_rows import Feed, StepClock, ready_files, ready_rows, writer
+from tests.stepped_disk import SteppedDisk
 
 
 class PowerCut(BaseException):
     """Stands for the end of everything: nothing catches it."""
 
 
-class ForgetfulDisk(Disk):
+class ForgetfulDisk(SteppedDisk):
     """A real folder, and beside it the memory of what was synced. Dies before its n-th step."""
 
     def __init__(self, root: Path, steps: int, *, mutant: str = "") -> None:
-        super().__init__(durable=False)
+        super().__init__()
         self.root, self.left, self.mutant = root, steps, mutant
         self.contents: dict[int, bytes] = {}  # by inode
         self.names: dict[Path, dict[str, int]] = {root: {}}
@@ -48,7 +49,7 @@ class ForgetfulDisk(Disk):
             folder = folder.parent
         super().make_dirs(path)
 
-    def _step(self) -> None:
+    def before(self, kind: str, path: Path) -> None:
         self.moments.append(self._now())
         self.left -= 1
         if self.left < 0:
@@ -62,11 +63,11 @@ class ForgetfulDisk(Disk):
         return {entry.name: self._inode(entry) for entry in folder.iterdir()}
 
     def open_new(self, path: Path, *, reserve: bool = False) -> AppendFile:
-        self._step()
         file = super().open_new(path)
+        say = file.sync
 
         def sync() -> None:
-            self._step()
+            say()
             if self.mutant != "no fdatasync of the journal":
                 self.contents[self._inode(path)] = path.read_bytes()
                 self.moments.clear()
@@ -74,22 +75,14 @@ class ForgetfulDisk(Disk):
         file.sync = sync  # type: ignore[method-assign]
         return file
 
-    def rename(self, source: Path, target: Path) -> None:
-        self._step()
-        super().rename(source, target)
-
-    def remove(self, path: Path) -> None:
-        self._step()
-        super().remove(path)
-
     def sync_file(self, path: Path) -> None:
-        self._step()
+        super().sync_file(path)
         if self.mutant != "no fsync of ready files":
             self.contents[self._inode(path)] = path.read_bytes()
             self.moments.clear()
 
     def sync_dir(self, path: Path) -> None:
-        self._step()
+        super().sync_dir(path)
         if self.mutant == "no fsync of folders":
             return
         self.names[path] = self._entries(path)

@@ -1,0 +1,102 @@
+"""Disks that can be stopped, broken or slowed before each of their steps."""
+
+from collections import Counter
+from pathlib import Path
+
+from shared.disk import AppendFile, Disk, translated
+
+FAILABLE = ("open", "write", "append_sync", "sync_file", "sync_dir", "rename", "remove", "remove_dir", "make_dirs")
+
+
+class SteppedDisk(Disk):
+    """A disk whose `before` is told each step before it is taken; what it raises stops the step.
+
+    A write that is stopped is half done.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        super().__init__(durable=durable)
+
+    def before(self, kind: str, path: Path) -> None:
+        """One of `FAILABLE` is about to happen."""
+        raise NotImplementedError
+
+    def open_new(self, path: Path, *, reserve: bool = False) -> AppendFile:
+        self.before("open", path)
+        file = super().open_new(path, reserve=reserve)
+        write, sync = file.write, file.sync
+
+        def write_or_tear(data: bytes) -> None:
+            try:
+                self.before("write", path)
+            except BaseException:
+                write(data[: len(data) // 2])
+                raise
+            write(data)
+
+        def say_and_sync() -> None:
+            self.before("append_sync", path)
+            sync()
+
+        file.write = write_or_tear  # type: ignore[method-assign]
+        file.sync = say_and_sync  # type: ignore[method-assign]
+        return file
+
+    def make_dirs(self, path: Path) -> None:
+        self.before("make_dirs", path)
+        super().make_dirs(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.before("rename", target)
+        super().rename(source, target)
+
+    def remove(self, path: Path) -> None:
+        self.before("remove", path)
+        super().remove(path)
+
+    def remove_dir(self, path: Path) -> None:
+        self.before("remove_dir", path)
+        super().remove_dir(path)
+
+    def sync_file(self, path: Path) -> None:
+        self.before("sync_file", path)
+        super().sync_file(path)
+
+    def sync_dir(self, path: Path) -> None:
+        self.before("sync_dir", path)
+        super().sync_dir(path)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+class DyingDisk(SteppedDisk):
+    """The disk under a process that is killed before its n-th step."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.left = steps
+
+    def before(self, kind: str, path: Path) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+
+class FailingDisk(SteppedDisk):
+    """A disk that answers its n-th step of one kind with an error of the system; a full one goes on answering so."""
+
+    def __init__(self, kind: str, nth: int, error: int, *, for_ever: bool) -> None:
+        super().__init__()
+        self._kind, self._nth, self._error, self._for_ever = kind, nth, error, for_ever
+        self.seen: Counter[str] = Counter()
+        self.failed = 0
+
+    def before(self, kind: str, path: Path) -> None:
+        at = self.seen[kind]
+        self.seen[kind] += 1
+        if kind == self._kind and (at == self._nth or (self._for_ever and at > self._nth)):
+            self.failed += 1
+            with translated(path):
+                raise OSError(self._error, "injected", str(path))
