@@ -73,6 +73,10 @@ class Feed:
                 interruption=Interruption("restart", started_us, evidence),
             )
 
+    def expect(self, table: str, symbol: str) -> None:
+        """Let an interruption of this stream be told even if it has never had a row."""
+        self._place(_KIND_OF[table], symbol)
+
     def interrupt(
         self,
         interruption: Interruption,

@@ -71,6 +71,10 @@ class Inlet:
         """How far a stream of this feed has come."""
         return self._feed.standing(table, symbol)
 
+    def expect(self, table: str, symbol: str) -> None:
+        """Let an interruption of this stream be told even if it has never had a row."""
+        self._feed.expect(table, symbol)
+
     def interrupt(
         self, cause: str, evidence: str, *, symbols: Iterable[str] | None = None, tables: Iterable[str] | None = None
     ) -> None:

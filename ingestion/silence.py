@@ -12,8 +12,8 @@ How a shell uses it, for each exchange one `SilenceWatch`:
   where we did not read in the meantime because our own queue was full.
 - for each key of `due(now)`: ask REST for the market's newest trade; wait `GRACE_S`, since what is on its way to us may
   come; then `looked(key, theirs, ours, count, now)`.
-- a `Finding` that comes back: `Inlet.interrupt("silence", finding.evidence, symbols=, tables=)`, then do its `remedy`
-  and call `subscribed` anew.
+- a `Finding` that comes back: `Inlet.expect(*key)` (it may never have had a row), then `Inlet.interrupt("silence",
+  finding.evidence, symbols=, tables=)`, do its `remedy` and call `subscribed` anew.
 """
 
 from collections.abc import Callable, Hashable

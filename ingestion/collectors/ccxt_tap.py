@@ -36,15 +36,15 @@ class Touched:
         self._found: dict[int, Any] = {}
 
     def add(self, result: Any) -> bool:
-        """Keep a cache or list of trades, an order book, or one or more tickers; False for anything else."""
+        """Keep a cache or list of trades or candles, a book, ticker, funding rate or liquidation; False for else."""
         several = list(result.values()) if isinstance(result, dict) else result
-        if is_cache(result) or is_book(result) or is_ticker(result) or _all(several, is_trade):
+        if is_cache(result) or is_book(result) or _is_lone(result) or _all(several, is_trade):
             self._found[id(result)] = result
             return True
-        if _all(several, is_ticker):
+        if _all(several, _is_lone):
             self._found.update((id(each), each) for each in several)
             return True
-        return False
+        return isinstance(result, list) and len(result) == 3 and is_cache(result[2]) and self.add(result[2])
 
     def take(self) -> list[Any]:
         """Everything touched, and forget it."""
@@ -93,7 +93,7 @@ def tapped_exchange(base: type[Any], config: Mapping[str, Any], listener: Listen
 
 
 def is_cache(result: Any) -> bool:
-    """Whether this is ccxt's cache of trades, which goes on collecting until it is emptied."""
+    """Whether this is ccxt's cache of trades or candles, which goes on collecting until it is emptied."""
     return hasattr(result, "getLimit")
 
 
@@ -110,6 +110,20 @@ def is_book(result: Any) -> bool:
 def is_ticker(result: Any) -> bool:
     """Whether this is ccxt's ticker structure."""
     return isinstance(result, dict) and "baseVolume" in result and "last" in result
+
+
+def is_funding(result: Any) -> bool:
+    """Whether this is ccxt's funding rate structure."""
+    return isinstance(result, dict) and "fundingRate" in result and "markPrice" in result
+
+
+def is_liquidation(result: Any) -> bool:
+    """Whether this is ccxt's public liquidation structure."""
+    return isinstance(result, dict) and "contracts" in result and "baseValue" in result
+
+
+def _is_lone(result: Any) -> bool:
+    return is_ticker(result) or is_funding(result) or is_liquidation(result)
 
 
 async def close(exchange: Any) -> None:

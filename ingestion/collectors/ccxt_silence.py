@@ -1,0 +1,95 @@
+"""The silence detector's shell for ccxt: looks by `fetch_trades` of the same exchange object, within its rate limit."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from ingestion.collectors.base_collector import SessionEnd
+from ingestion.exchanges.protocol import Newest
+from ingestion.silence import GRACE_S, SAMPLE_S, Finding, Key
+from shared.exchange_facts import facts_of
+from shared.log import get_log
+from shared.partitioning import stored_exchange
+
+if TYPE_CHECKING:
+    from ingestion.collectors.ccxt_collector import CcxtCollector
+
+_TRADES_PER_LOOK = 20
+log = get_log("ccxt_silence")
+
+
+class CcxtSilence:
+    """Watches the streams of one session.
+
+    ccxt has no way to subscribe anew that holds for all exchanges, so that the remedy of a finding is a new session;
+    the streams that were well get a gap "disconnect", which contiguous ids then show to be of known size.
+    """
+
+    def __init__(
+        self,
+        collector: "CcxtCollector",
+        exchange: Any,
+        *,
+        is_waiting: Callable[[], bool],
+        end: Callable[[SessionEnd], None],
+    ) -> None:
+        self._inlet, self._watch, self._ccxt = collector.inlet, collector.silence, collector.ccxt
+        self._streams = collector.options.streams
+        self._exchange, self._is_waiting, self._end = exchange, is_waiting, end
+        self._contiguous = facts_of(stored_exchange(collector.options.exchange_id)).trade_ids == "contiguous"
+
+    async def run(self) -> None:
+        """Sample each second, look where a look is due. Needs ccxt's `fetch_trades`; without it nothing can be told."""
+        clock, watch = self._inlet.clock, self._watch
+        if not self._exchange.has.get("fetchTrades"):
+            return
+        for key in self._streams:
+            watch.subscribed(key, clock.mono_ns())
+        async with asyncio.TaskGroup() as looks:
+            while True:
+                await asyncio.sleep(SAMPLE_S)
+                now_ns = clock.mono_ns()
+                watch.sample(self._count, now_ns, excused=self._is_waiting())
+                for symbol, keys in self._by_symbol(watch.due(now_ns)).items():
+                    looks.create_task(self._look(symbol, keys))
+
+    async def _look(self, symbol: str, keys: list[Key]) -> None:
+        """One document for every silent stream of a symbol: a market that trades moves all of them."""
+        self._inlet.statistics.silence_looks += 1
+        try:
+            theirs = self._newest(await self._exchange.fetch_trades(symbol, None, _TRADES_PER_LOOK))
+        except self._ccxt.BaseError:
+            theirs = None  # no answer proves nothing; it is asked again later
+        await asyncio.sleep(GRACE_S)
+        for key in keys:
+            standing = self._inlet.standing(*key)
+            ours = standing.trade_seq if key[0] == "trades" else None
+            now_ns = self._inlet.clock.mono_ns()
+            finding = self._watch.looked(key, theirs, ours=ours, count=standing.rows, now_ns=now_ns)
+            if finding:
+                self._act(finding)
+
+    def _act(self, finding: Finding) -> None:
+        table, symbol = finding.key
+        self._inlet.statistics.silences += 1
+        if finding.is_first:
+            log.warning("a stream is dead, its market is not", feed=self._inlet.name, evidence=finding.evidence)
+        self._inlet.expect(table, symbol)
+        self._inlet.interrupt("silence", finding.evidence, symbols=(symbol,), tables=(table,))
+        self._end(SessionEnd("disconnect", f"a new session, because of a dead stream: {finding.evidence}"))
+
+    def _newest(self, trades: Iterable[Any]) -> Newest | None:
+        """The newest trade; an empty list says that nothing can be compared."""
+        known = list(trades)
+        numbers = [int(each["id"]) for each in known if self._contiguous and str(each.get("id")).isdecimal()]
+        moments = [each["timestamp"] * 1000 for each in known if isinstance(each.get("timestamp"), int)]
+        return Newest(max(numbers, default=None), max(moments, default=None)) if numbers or moments else None
+
+    def _count(self, key: Key) -> int:
+        return self._inlet.standing(*key).rows
+
+    def _by_symbol(self, keys: list[Key]) -> dict[str, list[Key]]:
+        found: dict[str, list[Key]] = {}
+        for key in keys:
+            found.setdefault(self._streams[key], []).append(key)
+        return found
