@@ -29,6 +29,17 @@ EXCHANGE_FACTS: dict[str, ExchangeFacts] = {
     "kraken": ExchangeFacts("taker", "contiguous", "WebSocket v2 docs: trade_id is a sequence number per book"),
     "binance": ExchangeFacts("taker", "contiguous", "spot docs; `m` (buyer is maker) as ccxt maps it; ids measured"),
     "binanceus": ExchangeFacts("taker", "contiguous", "same protocol as binance"),
+    "binanceusdm": ExchangeFacts(
+        "taker",
+        "contiguous",
+        "`@trade`: `m` (buyer is maker); 14,076 recorded trades of 2024-08-08 have no hole. Ids that the exchange uses "
+        "up without a trade are sent with price 0 and `X` NA, and kept as rejects",
+    ),
+    "bybit": ExchangeFacts(
+        "taker",
+        "unordered",
+        "v5 docs: `S` is the taker's side; ids are UUIDs on linear, and numbers shared by all symbols on spot",
+    ),
 }
 
 _WORDS = {"buy": ("buy", "BUY", "Buy", "b"), "sell": ("sell", "SELL", "Sell", "s")}

@@ -11,6 +11,8 @@ WIRE_NUMBER_MAX = 1e15  # no price or size of a market is larger; also stops "in
 UNKNOWN_SYMBOL = "unknown"  # whose row it would have been cannot be told
 SYMBOL_CHARS_MAX = 64
 ID_DIGITS_MAX = 18  # any number this short is an int64
+_MICROSECONDS_MIN = 10**14  # a number of milliseconds is smaller until the year 5138
+_CALENDAR_END_US = 253_402_300_800_000_000  # the year 10000
 EXACT_TEXT_MAX = 15  # texts this short survive the way through float64 whatever they say
 
 
@@ -107,6 +109,18 @@ def utc_us(text: str) -> int:
         except OverflowError as error:  # the first and last hours that a calendar knows, seen from elsewhere
             raise ValueError(f"{text!r} is no time in UTC") from error
     return _minute_us(text[:16]) + int(text[17:19]) * 1_000_000 + int((text[20:-1] + "000000")[:6])
+
+
+def unix_us(number: int) -> int:
+    """Microseconds since 1970 of a time in milliseconds or microseconds, told apart by size; `ValueError` for none.
+
+    >>> unix_us(1723161255611), unix_us(1723161255611042)
+    (1723161255611000, 1723161255611042)
+    """
+    us = number if number >= _MICROSECONDS_MIN else number * 1000
+    if not 0 <= us < _CALENDAR_END_US:
+        raise ValueError(f"{number} is no time in milliseconds or microseconds")
+    return us
 
 
 @lru_cache(maxsize=64)
