@@ -7,6 +7,7 @@ Source: github.com/binance/binance-spot-api-docs (web-socket-streams.md, rest-ap
 2021-10-12 and 2024-08-08.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
@@ -33,6 +34,7 @@ SPOT_STREAMS = {
     "orderbook": "depth@100ms",
     "candles": "kline_1m",
 }
+_SYMBOL = re.compile("([A-Z0-9]+)/([A-Z0-9]+)")
 BOOK_NOTE = (
     "changes of 100 ms together; begins with a REST snapshot of the best 1000 levels a side, what lies behind them is "
     "known from its first change on"
@@ -84,10 +86,10 @@ class Binance(Exchange):
 
     def raw_symbol(self, symbol: str) -> str:
         """BTC/USDT is BTCUSDT."""
-        base, slash, quote = symbol.partition("/")
-        if not (base and slash and quote) or ":" in quote or "/" in quote:
+        match = _SYMBOL.fullmatch(symbol)
+        if not match:
             raise ValueError(f"{symbol!r} is no spot market; write it as BTC/USDT")
-        return f"{base}{quote}".upper()
+        return match[1] + match[2]
 
     def endpoint(self, subscription: Subscription) -> str:
         """The address of combined streams."""

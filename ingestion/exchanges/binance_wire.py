@@ -231,4 +231,4 @@ def _read_other(exchange: str, frame: bytes) -> Event:
 
 def info_text(frame: bytes) -> str:
     """The exchange's own record in a frame that could be read, as it stands there."""
-    return bytes(_raw.decode(frame).data).decode()
+    return bytes(_raw.decode(frame).data).decode(errors="backslashreplace")  # unread parts are unchecked

@@ -8,6 +8,7 @@ Source: developers.binance.com, USD-M futures (market streams, base URL split of
 recorded frames of 2024-08-08 (14,076 trades, no hole) and its use by ccxt 4.5.90 on the address `/public`.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from ingestion.exchanges.binance import BOOK_NOTE, Binance
 from ingestion.exchanges.binance_session import PING
 from ingestion.exchanges.protocol import Channel, Limits, Profile, Request, Subscription
 
+_SYMBOL = re.compile(r"([A-Z0-9]+)/([A-Z0-9]+):\2(?:-(\d{6}))?")
 _PUBLIC = frozenset(
     {"trades", "ticker", "l2", "orderbook"}
 )  # the others are sent at `/market` alone, without an error here
@@ -74,12 +76,10 @@ class BinanceUsdm(Binance):
 
     def raw_symbol(self, symbol: str) -> str:
         """BTC/USDT:USDT is BTCUSDT, BTC/USDT:USDT-261225 is BTCUSDT_261225."""
-        pair, colon, settlement = symbol.partition(":")
-        base, slash, quote = pair.partition("/")
-        settle, dash, expiry = settlement.partition("-")
-        if not (base and slash and colon) or settle != quote or bool(dash) != bool(expiry):
+        match = _SYMBOL.fullmatch(symbol)
+        if not match:
             raise ValueError(f"{symbol!r} is no USD-M future; write it as BTC/USDT:USDT")
-        return f"{base}{quote}".upper() + (f"_{expiry}" if expiry else "")
+        return match[1] + match[2] + (f"_{match[3]}" if match[3] else "")
 
     def endpoint(self, subscription: Subscription) -> str:
         """`/public` for what the matching engine sends, `/market` for what is computed."""

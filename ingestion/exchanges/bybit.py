@@ -6,11 +6,12 @@ numbers shared by all symbols on spot; their `seq` is the matching engine's, gro
 Source: bybit-exchange.github.io/docs/v5; recorded frames of 2025-06-13 (`orderbook.1` of linear and spot).
 """
 
+import re
 from collections.abc import Iterable
 
 import msgspec
 
-from ingestion.exchanges.bybit_session import ARGS_PER_REQUEST, BybitSession
+from ingestion.exchanges.bybit_session import ARGS_PER_REQUEST, BybitSession, category
 from ingestion.exchanges.bybit_wire import EXCHANGE as EXCHANGE_NAME
 from ingestion.exchanges.protocol import Channel, Exchange, Limits, Newest, Profile, Request, Subscription
 from ingestion.exchanges.wire_values import optional_number, trade_number, unix_us
@@ -51,14 +52,14 @@ PROFILE = Profile(
     ping_every_s=20.0,
     notes="Spot and linear are two addresses; inverse contracts, options and dated futures are not supported.",
 )
-_SETTLED = frozenset({"USDT", "USDC"})
+_SYMBOL = re.compile(r"([A-Z0-9]+)/([A-Z0-9]+)(?::(?=USDT|USDC)(\2))?")
 
 
 class _PastTrade(msgspec.Struct):
     time: str
 
 
-class _Increments(msgspec.Struct, rename="camel"):
+class _Increments(msgspec.Struct, frozen=True, rename="camel"):
     tick_size: str | None = None
     qty_step: str | None = None  # linear
     base_precision: str | None = None  # spot
@@ -95,15 +96,6 @@ class _MarketsDocument(msgspec.Struct):
     result: _Markets
 
 
-def category(subscription: Subscription) -> str:
-    """`spot` or `linear`, by the symbol's form in the lake.
-
-    >>> category(Subscription("trades", "BTC-USDT_USDT", "BTCUSDT"))
-    'linear'
-    """
-    return "linear" if "_" in subscription.symbol else "spot"
-
-
 class Bybit(Exchange):
     """Bybit v5."""
 
@@ -111,11 +103,10 @@ class Bybit(Exchange):
 
     def raw_symbol(self, symbol: str) -> str:
         """BTC/USDT and BTC/USDT:USDT are BTCUSDT, BTC/USDC:USDC is BTCPERP."""
-        pair, colon, settle = symbol.partition(":")
-        base, slash, quote = pair.partition("/")
-        if not (base and slash and quote) or (colon and (settle != quote or settle not in _SETTLED)):
+        match = _SYMBOL.fullmatch(symbol)
+        if not match:
             raise ValueError(f"{symbol!r} is neither spot nor linear; write it as BTC/USDT or BTC/USDT:USDT")
-        return f"{base}PERP" if settle == "USDC" else f"{base}{quote}"
+        return f"{match[1]}PERP" if match[3] == "USDC" else f"{match[1]}{match[2]}"
 
     def endpoint(self, subscription: Subscription) -> str:
         """`/spot` or `/linear`."""
@@ -123,9 +114,7 @@ class Bybit(Exchange):
 
     def session(self, wanted: Iterable[Subscription]) -> BybitSession:
         """The protocol of one connection, whose streams are of one category."""
-        streams = list(wanted)
-        is_spot = not any(category(each) == "linear" for each in streams)
-        return BybitSession(self, streams, is_spot=is_spot)
+        return BybitSession(self, wanted)
 
     def look(self, subscription: Subscription) -> Request | None:
         """The last trade: whatever the stream, a market that trades also quotes. A forced close proves nothing so."""

@@ -30,11 +30,19 @@ _TICKERS = "tickers"
 _BEST = "orderbook.1"
 
 
+def category(subscription: Subscription) -> str:
+    """`spot` or `linear`, by the symbol's form in the lake.
+
+    >>> category(Subscription("trades", "BTC-USDT_USDT", "BTCUSDT"))
+    'linear'
+    """
+    return "linear" if "_" in subscription.symbol else "spot"
+
+
 class BybitSession(Session):
     """One connection, of one category."""
 
-    def __init__(self, exchange: Exchange, wanted: Iterable[Subscription], *, is_spot: bool) -> None:
-        self._is_spot = is_spot
+    def __init__(self, exchange: Exchange, wanted: Iterable[Subscription]) -> None:
         self._tables: dict[str, set[str]] = {}
         self._versions: dict[str, int] = {}  # of the books that are whole
         self._tickers: dict[str, TickerState] = {}
@@ -47,11 +55,12 @@ class BybitSession(Session):
 
     def topics(self, subscription: Subscription) -> list[str]:
         """The topics that carry a table, the one that says most first: spot's ticker lacks the best bid and ask."""
-        if self._is_spot and subscription.table in LINEAR_TABLES:
+        is_spot = category(subscription) == "spot"
+        if is_spot and subscription.table in LINEAR_TABLES:
             return []
         names = {
             "trades": ["publicTrade"],
-            "ticker": [_TICKERS, _BEST] if self._is_spot else [_TICKERS],
+            "ticker": [_TICKERS, _BEST] if is_spot else [_TICKERS],
             "funding": [_TICKERS],
             "open_interest": [_TICKERS],
             "liquidations": ["allLiquidation"],

@@ -183,4 +183,8 @@ _raw_one = msgspec.json.Decoder(_RawOne)
 def info_texts(frame: bytes) -> list[str]:
     """The exchange's own records in a frame that could be read, as they stand there."""
     one = bytes(_raw_one.decode(frame).data)
-    return [bytes(each).decode() for each in _raw_list.decode(frame).data] if one.startswith(b"[") else [one.decode()]
+    return [_text(each) for each in _raw_list.decode(frame).data] if one.startswith(b"[") else [_text(one)]
+
+
+def _text(record: bytes | msgspec.Raw) -> str:
+    return bytes(record).decode(errors="backslashreplace")  # what is not read is not checked either

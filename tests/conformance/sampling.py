@@ -86,7 +86,7 @@ def _frames(path: Path) -> Iterator[bytes]:
             record = json.loads(line)
             if record["t"] == "recv" and "data" in record:
                 yield record["data"].encode()
-        elif " -> " in line and ": " in line:
+        elif line[0].isdigit() and ": " in line:  # a time, and what was received then
             yield line.rstrip("\n").split(": ", 1)[1].encode()
 
 
