@@ -8,6 +8,7 @@ from shared.rows import L2Message, OrderBook, Row
 _ROW_BYTES = 240  # a decoded row's weight in memory, measured on trades; queue bounds need no more precision
 _SNAPSHOT_LEVEL_BYTES = 130  # a level as a pair of its own
 _MESSAGE_LEVEL_BYTES = 72  # a level in three columns
+_KINDS_WITH_LEVELS = frozenset({L2Message, OrderBook})
 
 
 @dataclass(slots=True)
@@ -29,6 +30,8 @@ class Capture:
         """Count once what the queue asks for several times."""
         self.count = len(self.rows)
         self.weight_bytes = self.frame_bytes + _ROW_BYTES * self.count
+        if set(map(type, self.rows)).isdisjoint(_KINDS_WITH_LEVELS):
+            return
         for row in self.rows:
             kind = type(row)
             if kind is L2Message:

@@ -53,15 +53,15 @@ class Inlet:
         """Return when the queue has room."""
         await self._intake.room()
 
-    def take(self, rows: Sequence[Row], wall_ns: int, mono_ns: int, frame_bytes: int) -> None:
-        """Take the rows of one message. Not a coroutine, because it runs for each message."""
+    def take(self, rows: Sequence[Row], wall_ns: int, mono_ns: int, frame_bytes: int, *, frames: int = 1) -> None:
+        """Take the rows of one message, or of several that came together. Not a coroutine: it runs for each."""
         statistics, feed = self.statistics, self._feed
-        statistics.frames += 1
+        statistics.frames += frames
         if not rows:
             return
         numbered, seqs = feed.number(rows, wall_ns // 1000)
         statistics.last_row_wall_ns = wall_ns
-        if numbered is not rows or type(rows[0]) is Reject:
+        if numbered is not rows or Reject in set(map(type, rows)):
             self._count(numbered)
         capture = Capture(feed.source, feed.exchange, wall_ns, mono_ns, numbered, seqs, frame_bytes)
         statistics.rows += capture.count

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 
 from ingestion.collectors.base_collector import BaseCollector, SessionEnd
+from ingestion.collectors.frame_socket import Arrival, FrameSocket, frame_socket
 from ingestion.exchanges.protocol import Break, Exchange, Refused, Repeated, Send, Session, Subscription
 from ingestion.exchanges.wire_values import UNKNOWN_SYMBOL
 from ingestion.inlet import Inlet
@@ -15,7 +15,6 @@ from ingestion.retry import RetryPolicy
 from shared.errors import FrameMalformed, SettingsInvalid
 from shared.rows import Reject, Row
 
-FRAME_BYTES_MAX = 64 << 20  # a BTC-USD book snapshot of Coinbase is over 10 MiB
 _SUBSCRIPTIONS = "subscriptions"  # the `channel` of a reject that is an exchange's refusal
 
 
@@ -48,15 +47,8 @@ class NativeCollector(BaseCollector):
         """One connection, from its opening to its end."""
         url = self._options.exchange.endpoint(self._options.subscriptions[0])
         try:
-            connecting = connect(
-                url,
-                max_size=FRAME_BYTES_MAX,
-                compression=None,
-                open_timeout=10,
-                close_timeout=1,
-                ping_interval=None,  # what the exchange sends proves more, and a pong waits behind our own full queue
-            )
-            async with connecting as socket:
+            compression = self._options.exchange.profile.compression
+            async with frame_socket(url, self.inlet.clock, compression=compression) as socket:
                 return await self._collect(socket)
         except InvalidStatus as error:
             wait_s = error.response.headers.get("Retry-After", "0")
@@ -69,7 +61,7 @@ class NativeCollector(BaseCollector):
         except (OSError, TimeoutError, WebSocketException) as error:
             return SessionEnd("disconnect", f"{type(error).__name__}: {error}")
 
-    async def _collect(self, socket: ClientConnection) -> SessionEnd:
+    async def _collect(self, socket: FrameSocket) -> SessionEnd:
         session = self._options.exchange.session(self._options.subscriptions)
         watchdog = _Watchdog(socket, self._options.silence_timeout_s)
         async with asyncio.TaskGroup() as tasks:
@@ -88,7 +80,7 @@ class NativeCollector(BaseCollector):
                 for task in running:
                     task.cancel()
 
-    async def _send(self, socket: ClientConnection, frames: Iterable[bytes]) -> None:
+    async def _send(self, socket: FrameSocket, frames: Iterable[bytes]) -> None:
         pause_s = 1 / self._options.exchange.profile.limits.messages_per_s
         try:
             for frame in frames:
@@ -97,7 +89,7 @@ class NativeCollector(BaseCollector):
         except ConnectionClosed:
             return  # the receiving side reports it
 
-    async def _ping(self, socket: ClientConnection) -> None:
+    async def _ping(self, socket: FrameSocket) -> None:
         profile = self._options.exchange.profile
         if profile.ping is None:
             return
@@ -108,26 +100,41 @@ class NativeCollector(BaseCollector):
         except ConnectionClosed:
             return
 
-    async def _receive(self, socket: ClientConnection, session: Session, watchdog: "_Watchdog") -> SessionEnd:
-        inlet, clock = self.inlet, self.inlet.clock
+    async def _receive(self, socket: FrameSocket, session: Session, watchdog: "_Watchdog") -> SessionEnd:
+        inlet = self.inlet
         while True:
-            frame = await socket.recv(decode=False)
-            wall_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
+            arrival = await socket.arrival()
             watchdog.fed = True
-            rows: Sequence[Row]
-            try:
-                rows = session.receive(frame, wall_ns, mono_ns)
-            except FrameMalformed as error:
-                rows = [Reject(UNKNOWN_SYMBOL, None, "frames", error.reason, frame.decode(errors="backslashreplace"))]
-            if session.events and (end := await self._follow(session, socket)):
-                return end
             if inlet.full:
                 watchdog.paused = True  # the silence is ours
                 await inlet.room()
                 watchdog.paused, watchdog.fed = False, True
-            inlet.take(rows, wall_ns, mono_ns, len(frame))
+            if end := await self._decode(arrival, session, socket):
+                return end
 
-    async def _follow(self, session: Session, socket: ClientConnection) -> SessionEnd | None:
+    async def _decode(self, arrival: Arrival, session: Session, socket: FrameSocket) -> SessionEnd | None:
+        """Take an arrival's rows together, as far as nothing happens between them; the session's end, if it is over."""
+        wall_ns, mono_ns, messages = arrival
+        rows: list[Row] = []
+        taken = frame_bytes = 0
+        for number, frame in enumerate(messages, start=1):
+            decoded: Sequence[Row]
+            try:
+                decoded = session.receive(frame, wall_ns, mono_ns)
+            except FrameMalformed as error:
+                payload = frame.decode(errors="backslashreplace")
+                decoded = [Reject(UNKNOWN_SYMBOL, None, "frames", error.reason, payload)]
+            if session.events:
+                self.inlet.take(rows, wall_ns, mono_ns, frame_bytes, frames=number - 1 - taken)
+                rows, frame_bytes, taken = [], 0, number - 1
+                if end := await self._follow(session, socket):
+                    return end
+            rows += decoded
+            frame_bytes += len(frame)
+        self.inlet.take(rows, wall_ns, mono_ns, frame_bytes, frames=len(messages) - taken)
+        return None
+
+    async def _follow(self, session: Session, socket: FrameSocket) -> SessionEnd | None:
         """Do what the session asks for; the session's end, where it is over."""
         events, session.events = session.events, []
         for event in events:
@@ -148,7 +155,7 @@ class NativeCollector(BaseCollector):
 class _Watchdog:
     """Aborts a connection on which nothing comes: pongs and open sockets prove nothing."""
 
-    def __init__(self, socket: ClientConnection, timeout_s: float) -> None:
+    def __init__(self, socket: FrameSocket, timeout_s: float) -> None:
         self._socket, self._timeout_s = socket, timeout_s
         self.fed = False
         self.paused = False
