@@ -16,6 +16,7 @@ from shared.errors import LakeLocked, LakeUnusable
 from shared.partitioning import Lake, Partition, SegmentName
 from shared.rows import Gap, OrderBook, Reject, Row, Ticker
 from storage.published import log_paths, read_log
+from tests.crash_figures import Record
 from tests.ingestion.writers.lake_rows import START_NS, Feed, StepClock, ready_files, ready_rows, trade, writer
 from tests.stepped_disk import DyingDisk, Killed
 
@@ -192,8 +193,13 @@ def run_until_killed(lake: Lake, clock: StepClock, *, run: int, steps: int, ackn
     return True
 
 
-@pytest.mark.parametrize("second", [None, 3, 9, 17, 29])
-def test_a_kill_at_every_step_loses_no_acknowledged_row_and_doubles_none(tmp_path: Path, second: int | None) -> None:
+EVERY_SECOND = [pytest.param(step, marks=pytest.mark.slow) for step in range(60)]
+
+
+@pytest.mark.parametrize("second", [None, 3, 9, 17, 29, *EVERY_SECOND])
+def test_a_kill_at_every_step_loses_no_acknowledged_row_and_doubles_none(
+    tmp_path: Path, second: int | None, crash_figures: Record
+) -> None:
     """Every step of a life is died on, `second` also on a step of the recovery; a last run finds everything."""
     lived = False
     for steps in count():
@@ -215,6 +221,7 @@ def test_a_kill_at_every_step_loses_no_acknowledged_row_and_doubles_none(tmp_pat
             break
     assert lived
     assert steps > 40
+    crash_figures({"deaths between two steps of seal or recovery survived": steps * (1 if second is None else 2)})
 
 
 def test_a_file_where_the_lake_should_be_is_one_clear_line(tmp_path: Path) -> None:

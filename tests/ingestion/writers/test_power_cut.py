@@ -16,6 +16,7 @@ import pytest
 from shared.disk import AppendFile
 from shared.partitioning import Lake
 from storage.published import log_paths, read_log
+from tests.crash_figures import Record
 from tests.ingestion.writers.lake_rows import Feed, StepClock, ready_files, ready_rows, writer
 from tests.stepped_disk import SteppedDisk
 
@@ -31,10 +32,15 @@ class ForgetfulDisk(SteppedDisk):
         super().__init__()
         self.root, self.left, self.mutant = root, steps, mutant
         self.contents: dict[int, bytes] = {}  # by inode
-        self.names: dict[Path, dict[str, int]] = {root: {}}
+        self.names: dict[Path, dict[str, int]] = {}
         self.moments: list[dict[Path, dict[str, int]]] = []  # all names, at each step since the last sync of anything
-        self.kept = root.with_name("kept")  # a link to each file ever seen, so that no inode is used twice
+        self.kept = root.with_name(f"{root.name} kept")  # a link to each file ever seen: no inode is used twice
         self.kept.mkdir()
+        for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):  # what a machine found is synced
+            self.names[folder] = self._entries(folder)
+            for path in folder.iterdir():
+                if path.is_file():
+                    self.contents[self._inode(path)] = path.read_bytes()
 
     def _inode(self, path: Path) -> int:
         ino = path.stat().st_ino
@@ -163,9 +169,52 @@ def findings(lake: Lake, acknowledged: set[int]) -> Iterator[str]:
         yield f"in ready and in no log: {sorted(present - logged)}"
 
 
-@pytest.mark.parametrize("seed", [None, 1, 2])
-def test_a_power_cut_at_every_step_loses_no_acknowledged_row(tmp_path: Path, seed: int | None) -> None:
+@pytest.mark.parametrize("seed", [None, 1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 9))])
+def test_a_power_cut_at_every_step_loses_no_acknowledged_row(
+    tmp_path: Path, seed: int | None, crash_figures: Record
+) -> None:
     assert cut_everywhere(tmp_path, seed=seed) == []
+    crash_figures({"power cuts survived": sum(1 for _ in tmp_path.iterdir()) - 1})
+
+
+def cut_twice(folder: Path, first: int, second: int, seed: int | None) -> tuple[list[str], bool]:
+    """Cut the power in a life, and again in the recovery; what is wrong then, and whether the recovery lived."""
+    folder.mkdir(parents=True)
+    (folder / "before").mkdir()
+    clock = StepClock()
+    disk = ForgetfulDisk(folder / "before", first)
+    acknowledged = live(disk, clock)
+    disk.after_the_cut(folder / "between", random.Random(seed) if seed is not None else None)
+    clock.now_ns += 10**9
+    again, w, lived = ForgetfulDisk(folder / "between", second), None, True
+    try:
+        w = writer(Lake.under(folder / "between"), clock, run=1, disk=again)
+        w.close()
+    except PowerCut:
+        lived = False
+        if w:
+            w._lock.release()
+    again.after_the_cut(folder / "after", random.Random(seed) if seed is not None else None)
+    clock.now_ns += 10**9
+    lake = Lake.under(folder / "after")
+    writer(lake, clock, run=2).close()
+    return [f"cuts at {first}, {second}: {finding}" for finding in findings(lake, acknowledged)], lived
+
+
+@pytest.mark.parametrize("seed", [None, 7])
+@pytest.mark.parametrize(
+    "first", [40, 71, *(pytest.param(first, marks=pytest.mark.slow) for first in range(5, 110, 5))]
+)
+def test_a_second_power_cut_at_every_step_of_the_recovery_loses_nothing_either(
+    tmp_path: Path, first: int, seed: int | None, crash_figures: Record
+) -> None:
+    for second in count():
+        wrong, lived = cut_twice(tmp_path / str(second), first, second, seed)
+        assert wrong == []
+        if lived:
+            break
+    assert second > 5
+    crash_figures({"power cuts survived": 2 * second})
 
 
 @pytest.mark.parametrize("mutant", ["no fdatasync of the journal", "no fsync of ready files", "no fsync of folders"])

@@ -1,0 +1,110 @@
+"""A disk that is full or broken, at every single write, sync, rename: capture ends with one clear error, the next start
+has everything acknowledged, once."""
+
+import errno
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from ingestion.writers.segments import Segment
+from shared.disk import Disk, translated
+from shared.errors import LakeUnusable
+from shared.partitioning import Lake
+from storage.published import log_paths, read_log
+from tests.crash_figures import Record
+from tests.ingestion.writers.lake_rows import Feed, StepClock, ready_files, ready_rows, writer
+from tests.stepped_disk import FAILABLE, FailingDisk
+
+
+def live(lake: Lake, clock: StepClock, disk: Disk, acknowledged: set[int]) -> bool:
+    """Recover, collect two segments, seal, close. False where the disk ended it, which only its own error may do."""
+    feed, w = Feed(clock), None
+    try:
+        w = writer(lake, clock, disk=disk)
+        for _ in range(2):
+            for _ in range(2):
+                captures = feed.captures(3) + feed.captures(1, symbol="ETH-USD")
+                w.append(captures)
+                w.sync()
+                acknowledged.update(row.trade_seq for c in captures for row in c.rows)  # type: ignore[attr-defined]
+            journal = w.rotate()
+            assert journal
+            w.seal(journal)
+        w.close()
+    except LakeUnusable:
+        if w:
+            w._lock.release()
+        return False
+    return True
+
+
+def recover(lake: Lake, clock: StepClock, disk: Disk, *, run: int) -> bool:
+    """A later start that collects nothing. False where the disk ended it."""
+    clock.now_ns += 10**9
+    w = None
+    try:
+        w = writer(lake, clock, run=run, disk=disk)
+        w.close()
+    except LakeUnusable:
+        if w:
+            w._lock.release()
+        return False
+    return True
+
+
+def check(lake: Lake, acknowledged: set[int]) -> None:
+    stored = ready_rows(lake)["trade_seq"].to_list() if ready_files(lake) else []
+    assert len(stored) == len(set(stored))
+    assert acknowledged <= set(stored)
+    logged = {entry.path for path in log_paths(lake) for entry in read_log(path)[0]}
+    assert logged == {path.relative_to(lake.ready).as_posix() for path in ready_files(lake)}
+    assert [path.name for path in (*lake.active.iterdir(), *lake.staging.iterdir())] == []
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO], ids=["full", "broken"])
+@pytest.mark.parametrize("kind", FAILABLE)
+def test_a_disk_that_fails_at_any_step_loses_no_acknowledged_row(
+    tmp_path: Path, kind: str, error: int, crash_figures: Record
+) -> None:
+    """The n-th step of a kind fails, for every n: in a first life, then in the recovery that follows on it."""
+    failures = 0
+    for nth in count():
+        lake, clock, acknowledged = Lake.under(tmp_path / str(nth)), StepClock(), set[int]()
+        disk = FailingDisk(kind, nth, error, for_ever=error == errno.ENOSPC)
+        lived = live(lake, clock, disk, acknowledged)
+        assert lived == (disk.failed == 0)
+        again = FailingDisk(kind, nth // 2, error, for_ever=False)
+        recover(lake, clock, again, run=1)
+        failures += (disk.failed > 0) + again.failed
+        assert recover(lake, clock, Disk(durable=False), run=2)
+        check(lake, acknowledged)
+        if lived:
+            break
+    assert nth > 0
+    crash_figures({f"disk failures survived ({errno.errorcode[error]})": failures})
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO], ids=["full", "broken"])
+@pytest.mark.parametrize("method", ["add", "finish"])
+def test_a_disk_that_fails_while_parquet_is_written_loses_no_acknowledged_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, error: int
+) -> None:
+    real, seen = getattr(Segment, method), [0]
+    for nth in range(4):
+        lake, clock, acknowledged = Lake.under(tmp_path / str(nth)), StepClock(), set[int]()
+        seen[0] = 0
+
+        def failing(self: Segment, *args: object, at: int = nth) -> None:
+            seen[0] += 1
+            if seen[0] == at + 1:
+                with translated(self.path):
+                    raise OSError(error, "injected")
+            real(self, *args)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Segment, method, failing)
+            assert not live(lake, clock, Disk(durable=False), acknowledged)
+        assert acknowledged
+        assert recover(lake, clock, Disk(durable=False), run=1)
+        check(lake, acknowledged)
