@@ -78,9 +78,9 @@ class KrakenSession(Session):
 
     def resync(self, symbol: str) -> list[bytes]:
         """Off and on again: the snapshot comes with the subscription."""
-        books = [each for each in sorted(self.wanted) if each.symbol == symbol and each.table in BOOK_TABLES]
+        books = sorted(self._books_of(symbol))
         self.unconfirmed |= set(books)
-        return self.subscribe(books) if books else []
+        return self.subscribe(books)
 
     def receive(self, frame: bytes, wall_ns: int, mono_ns: int) -> Sequence[Row]:
         """The rows of one frame, oldest first."""
@@ -93,6 +93,9 @@ class KrakenSession(Session):
             return []
         return wire.rows_of(message, self.symbols, left=self._left, keep_info=self.options.keep_info)
 
+    def _books_of(self, symbol: str) -> set[Subscription]:
+        return {each for each in self.wanted if each.symbol == symbol and each.table in BOOK_TABLES}
+
     def _book(self, book: wire.Book, is_snapshot: bool, mono_ns: int) -> list[Row]:
         symbol = self.symbols.get(book.symbol)
         if symbol is None:
@@ -100,6 +103,8 @@ class KrakenSession(Session):
         keeper = self._books.get(symbol)
         if keeper is None:  # neither table of the book is wanted any more
             return []
+        if is_snapshot:  # proves more than a confirmation, which may have been lost
+            self.unconfirmed -= self._books_of(symbol)
         decimals = self._decimals.setdefault(book.symbol, Decimals())
         was_known = keeper.is_known or is_snapshot
         decoded = decode_book(book, symbol, decimals, msg_seq=self.frame_count, is_snapshot=is_snapshot)
@@ -112,8 +117,8 @@ class KrakenSession(Session):
         if problem:
             rows = [row for row in rows if not isinstance(row, OrderBook)]
             self._lost(keeper, problem, mono_ns)
-        elif self._pace.is_due(symbol, mono_ns):
-            self._send(self.resync(symbol))
+        elif not keeper.is_known:
+            self._ask_again(symbol, mono_ns)
         return rows + decoded.rejects
 
     def _problem(self, keeper: BookKeeper, decoded: Decoded, checksum: int | None, is_snapshot: bool) -> str:
@@ -130,12 +135,13 @@ class KrakenSession(Session):
     def _lost(self, keeper: BookKeeper, problem: str, mono_ns: int) -> None:
         keeper.lose()
         self.events.append(Break("checksum", problem, (keeper.symbol,), BOOK_TABLES))
-        if self._pace.may_ask(keeper.symbol, mono_ns):
-            self._send(self.resync(keeper.symbol))
+        self._ask_again(keeper.symbol, mono_ns)
 
-    def _send(self, frames: list[bytes]) -> None:
-        if frames:
-            self.events.append(Send(frames))
+    def _ask_again(self, symbol: str, mono_ns: int) -> None:
+        """Ask for a lost book, unless its snapshot is on its way or was asked for too lately."""
+        awaited = self.unconfirmed & self._books_of(symbol)
+        if not awaited and self._pace.may_ask(symbol, mono_ns):
+            self.events.append(Send(self.resync(symbol)))
 
     def _answered(self, answer: wire.Answer) -> None:
         if answer.Error:

@@ -171,7 +171,7 @@ def rows_of(message: Message, names: Mapping[str, str], *, left: Set[str], keep_
 
 def reject(symbol: str | None, table: str, reason: str, record: msgspec.Struct, row_id: str | None = None) -> Reject:
     """What Kraken sent and cannot be a row."""
-    payload = msgspec.json.encode(record).decode()
+    payload = msgspec.json.encode(record).decode(errors="backslashreplace")
     return Reject(symbol or UNKNOWN_SYMBOL, None, table, reason[:300], payload, row_id=row_id)
 
 
