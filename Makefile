@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export DAEDALUS_TEST_DATA ?= $(abspath ../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock bench crash fuzz clean
+.PHONY: help setup demo test check format lock bench soak crash fuzz clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,10 @@ format: setup ## rewrite the code in the house style
 
 bench: setup ## speed and size, as ratios within one run
 	$(BIN)/python -m tests.benchmarks.run
+
+MINUTES ?= 20
+soak: setup ## 2000 messages/s for MINUTES=20: memory flat, times flat, nothing lost; samples in soak/
+	$(BIN)/python -m tests.benchmarks.soak --minutes $(MINUTES)
 
 crash: setup ## 1,000 kill -9 under load, power cuts, failing disks, damage, lies; prints the figures
 	DAEDALUS_KILLS=$${DAEDALUS_KILLS:-1000} DAEDALUS_CRASH_JOBS=$${DAEDALUS_CRASH_JOBS:-2} $(BIN)/pytest -m "slow or not slow" \
