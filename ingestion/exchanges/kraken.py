@@ -40,7 +40,9 @@ PROFILE = Profile(
             f"the best {L2_DEPTH} levels; CRC32 over the best ten after every message. Kraken sends no removal for a "
             "level that others push out of the depth: the row that removes it is ours, at the end of the message",
         ),
-        "orderbook": Channel("book", ("checksum",), "of the smallest depth that holds the wanted one"),
+        "orderbook": Channel(
+            "book", ("derived from l2",), "without level 2: of the smallest depth that holds the wanted one"
+        ),
         "candles": Channel("ohlc", ("none",), "1 minute, sent at trades; each subscription begins with past ones"),
     },
     limits=Limits(

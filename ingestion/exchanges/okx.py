@@ -45,7 +45,7 @@ PROFILE = Profile(
             "changes are joined over 100 ms; the best 400 levels at the start; each message names the one before it. "
             "The checksum is 0 since 2026-06-23 and then not looked at; where one is given it must fit",
         ),
-        "orderbook": Channel("books", ("symbol sequence",), "derived from the same messages"),
+        "orderbook": Channel("books", ("derived from l2",)),
         "candles": Channel(
             "candle1m", ("none",), "1 minute; endpoint business; volume in the base currency, also of derivatives"
         ),

@@ -54,7 +54,7 @@ class _Ticker(msgspec.Struct, rename="camel", gc=False):
     high24h: str | None = None
     low24h: str | None = None
     vol24h: str | None = None
-    vol_ccy24h: str | None = None
+    vol_ccy24h: str | None = msgspec.field(default=None, name="volCcy24h")
 
 
 class _Candle(msgspec.Struct, array_like=True, gc=False):
