@@ -143,6 +143,8 @@ class Ingestion(Section):
     """First wait before a new connection, in seconds; it doubles with each failure."""
     reconnect_delay_max: Annotated[float, Field(ge=0.01, le=86_400)] = 60.0
     """Longest wait before a new connection, in seconds."""
+    clock_step_ms: Annotated[int, Field(ge=1, le=60_000)] = 100
+    """A larger jump of the machine's clock within a second is recorded in gaps; ntpd steps from 128 ms on."""
     store_info_json: bool = False
     """true: keep the exchange's own record beside each row; doubles the files."""
 

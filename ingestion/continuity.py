@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from ingestion import lifecycle
 from ingestion.exchanges.wire_values import ID_DIGITS_MAX
 from shared.exchange_facts import facts_of
 from shared.rows import ROW_TYPES, TABLE_OF, Gap, L2Message, Reject, Row, Stream, Trade
@@ -18,6 +19,7 @@ from storage.published import Tail
 _KIND_OF = ROW_TYPES | {"l2": L2Message}  # how the rows of a table arrive
 _UNBROKEN = frozenset({"gaps", "rejects", "frames", "instruments"})  # tables in which nothing can be missing
 OPEN_GAPS_MAX = 1000  # per stream; older ones stay open in the data, they are only no longer watched for late ids
+UNENDED_AFTER_US = 60_000_000  # a hole that nothing has ended by then is written without an end
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class _Place:
     last_id: str | None = None  # of the last trade, where they are not
     capture_us: int | None = None
     interruption: Interruption | None = None
+    unended: Gap | None = None  # what has been written of the interruption while nothing followed on it
     open_gaps: list[Gap] = field(default_factory=list)
 
 
@@ -58,6 +61,7 @@ class Feed:
         self._gap_count = 0
         self._contiguous = facts_of(exchange).trade_ids == "contiguous"
         self._places: dict[tuple[type[Row], str], _Place] = {}
+        self._rejects = lifecycle.RejectTally()
 
     def resume(self, tails: dict[Stream, Tail], *, started_us: int) -> None:
         """Take over where an earlier run stood; what comes next on these streams follows a restart."""
@@ -100,6 +104,29 @@ class Feed:
         if place is None:
             return Standing(0, None)
         return Standing(place.count, None if place.next_id is None else place.next_id - 1)
+
+    def event(self, cause: str, evidence: str, *, at_us: int, start_us: int | None = None) -> Gap:
+        """The row that says what happened to the whole collector; nothing is lost by it."""
+        began_us = at_us if start_us is None else start_us
+        return lifecycle.event(cause, gap_id=self._new_id(), start_us=began_us, end_us=at_us, evidence=evidence)
+
+    def unwritten(self, now_us: int, *, everything: bool = False) -> list[Row]:
+        """What no row has told yet: holes that nothing has ended, each once, and how much was rejected.
+
+        Args:
+            now_us: wall clock, microseconds since 1970.
+            everything: at the end of a run; else only what is old enough.
+        """
+        out: list[Row] = []
+        for (kind, symbol), place in self._places.items():
+            pending = place.interruption
+            if pending is None or place.unended is not None:
+                continue
+            if everything or abs(now_us - pending.at_us) >= UNENDED_AFTER_US:
+                place.unended = self._gap(place, symbol, TABLE_OF[kind], pending)
+                out.append(place.unended)
+        rejected = self._rejects.due(now_us, everything=everything)
+        return [*out, *(msgspec.structs.replace(summary, gap_id=self._new_id()) for summary in rejected)]
 
     def number(self, rows: Sequence[Row], capture_us: int) -> tuple[Sequence[Row], list[int]]:
         """The rows, with the gaps that they reveal put in front of them, and the `seq` of each.
@@ -151,6 +178,7 @@ class Feed:
 
     def _rejected(self, reject: Reject, capture_us: int, gaps: list[Row]) -> None:
         """A trade that was kept as a reject is not missing, and those before it are no less missing for it."""
+        self._rejects.add(reject, capture_us)
         number = reject.row_id or ""
         is_number = number.isascii() and number.isdecimal() and len(number) <= ID_DIGITS_MAX
         if self._contiguous and reject.channel == "trades" and is_number:
@@ -181,25 +209,34 @@ class Feed:
     def _resumed(self, row: Row, place: _Place, capture_us: int, *, lost: int | None = None) -> Gap:
         """The gap between where the stream stood and the row that has come now."""
         interruption = place.interruption or Interruption("id_jump", capture_us, "trade ids are contiguous here")
-        place.interruption = None
-        gap = Gap(
-            symbol=row.symbol,
+        channel = row.channel if isinstance(row, Reject) else TABLE_OF[type(row)]
+        gap = msgspec.structs.replace(
+            place.unended or self._gap(place, row.symbol, channel, interruption),
+            revision=0 if place.unended is None else 1,
+            status="filled" if lost == 0 else "open",
+            next_seq=place.count,
+            next_id=_id_of(row),
+            end_ts=capture_us,
+            rows_lost=lost,
+        )
+        place.interruption = place.unended = place.seq = None
+        return gap
+
+    def _gap(self, place: _Place, symbol: str, channel: str, interruption: Interruption) -> Gap:
+        """A hole behind where the stream stands, with no end yet."""
+        return Gap(
+            symbol=symbol,
             timestamp=None,
             gap_id=self._new_id(),
             revision=0,
-            channel=row.channel if isinstance(row, Reject) else TABLE_OF[type(row)],
+            channel=channel,
             cause=interruption.cause,
-            status="filled" if lost == 0 else "open",
-            prev_seq=place.seq,
+            status="open",
+            prev_seq=place.seq if place.seq is not None else place.count - 1 if place.count else None,
             prev_id=place.last_id if place.next_id is None else str(place.next_id - 1),
-            next_id=_id_of(row),
             start_ts=place.capture_us,
-            end_ts=capture_us,
-            rows_lost=lost,
             evidence=interruption.evidence,
         )
-        place.seq = None
-        return gap
 
     def _new_id(self) -> str:
         self._gap_count += 1

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from ingestion.capture import Capture
 from ingestion.continuity import Feed, Interruption, Standing
 from ingestion.intake import Intake
+from ingestion.timekeeping import LatencyWindow
 from shared.clock import Clock
-from shared.rows import Gap, Reject, Row
+from shared.rows import LIFECYCLE_CAUSES, Gap, L2Message, OrderBook, Reject, Row, Ticker, Trade
+
+_TIMED = (Trade, L2Message, OrderBook, Ticker)  # rows whose exchange time is that of their sending
 
 
 @dataclass
@@ -24,6 +27,10 @@ class FeedStatistics:
     silence_looks: int = 0  # REST looks at streams that fell silent
     silences: int = 0  # streams found dead by them
     last_row_wall_ns: int = 0
+    connects: int = 0
+    clock_steps: int = 0
+    latency_min_us: int | None = None  # receipt minus exchange time, last ten minutes; negative: its clock is ahead
+    latency_median_us: int | None = None
 
 
 class Inlet:
@@ -32,6 +39,8 @@ class Inlet:
     def __init__(self, feed: Feed, intake: Intake, clock: Clock) -> None:
         self._feed, self._intake, self.clock = feed, intake, clock
         self.statistics = FeedStatistics()
+        self.latency = LatencyWindow()
+        self._newest: Capture | None = None
 
     @property
     def name(self) -> str:
@@ -65,6 +74,7 @@ class Inlet:
             self._count(numbered)
         capture = Capture(feed.source, feed.exchange, wall_ns, mono_ns, numbered, seqs, frame_bytes)
         statistics.rows += capture.count
+        self._newest = capture
         self._intake.append(capture)
 
     def standing(self, table: str, symbol: str) -> Standing:
@@ -74,6 +84,42 @@ class Inlet:
     def expect(self, table: str, symbol: str) -> None:
         """Let an interruption of this stream be told even if it has never had a row."""
         self._feed.expect(table, symbol)
+
+    def tell(self, cause: str, evidence: str, *, start_us: int | None = None) -> None:
+        """Put a row of what happened to the collector: start, stop, connect, clock_step. Takes no room, is never late.
+
+        Args:
+            cause: one of `LIFECYCLE_CAUSES`.
+            evidence: which connection, which step.
+            start_us: where it lasted from, if not just now.
+        """
+        assert cause in LIFECYCLE_CAUSES, cause
+        if cause == "connect":
+            self.statistics.connects += 1
+        now_us = self.clock.wall_ns() // 1000
+        self._put([self._feed.event(cause, evidence, at_us=now_us, start_us=start_us)])
+
+    def tell_unwritten(self, *, everything: bool = False) -> None:
+        """Put the rows that are due without a row of the exchange: holes that nothing ends, sums of rejects."""
+        if rows := self._feed.unwritten(self.clock.wall_ns() // 1000, everything=everything):
+            self._put(rows)
+
+    def measure(self) -> None:
+        """Take the newest row's latency into the statistics."""
+        newest, self._newest, mono_ns = self._newest, None, self.clock.mono_ns()
+        row = newest.rows[-1] if newest else None
+        if newest and isinstance(row, _TIMED) and row.timestamp is not None:
+            self.latency.add(newest.mono_ns, newest.wall_ns // 1000 - row.timestamp)
+        found = self.latency.measured(mono_ns)
+        self.statistics.latency_min_us, self.statistics.latency_median_us = found or (None, None)
+
+    def _put(self, rows: Sequence[Row]) -> None:
+        """Rows of our own making; they are no rows of the exchange, so `statistics.rows` knows nothing of them."""
+        wall_ns = self.clock.wall_ns()
+        numbered, seqs = self._feed.number(rows, wall_ns // 1000)
+        self.statistics.gaps += sum(isinstance(row, Gap) and row.cause not in LIFECYCLE_CAUSES for row in rows)
+        feed = self._feed
+        self._intake.append(Capture(feed.source, feed.exchange, wall_ns, self.clock.mono_ns(), numbered, seqs))
 
     def interrupt(
         self, cause: str, evidence: str, *, symbols: Iterable[str] | None = None, tables: Iterable[str] | None = None

@@ -17,8 +17,9 @@ from ingestion.collectors.base_collector import BaseCollector
 from ingestion.continuity import Feed
 from ingestion.inlet import Inlet
 from ingestion.intake import Intake
+from ingestion.rounds import Rounds
 from ingestion.writers.parquet_writer import StreamingParquetWriter
-from shared.clock import Clock
+from shared.clock import Clock, boot_id
 from shared.disk import Disk
 from shared.errors import LakeUnusable
 from shared.log import get_log
@@ -39,6 +40,7 @@ class PipelineOptions:
     queue_bytes_max: int = 64 << 20
     queue_rows_max: int = 100_000
     heartbeat_s: float = 5.0
+    clock_step_ns: int = 100_000_000  # a larger change of wall minus monotonic time within a second is a step
 
 
 class IngestionPipeline:
@@ -64,11 +66,19 @@ class IngestionPipeline:
         self._seal_thread = ThreadPoolExecutor(1, "seal", initializer=_lower_priority)
         self._sealing: asyncio.Future[Any] | None = None
         self._started_us = clock.wall_ns() // 1000
+        self._rounds = Rounds(self._inlets, clock, clock_step_ns=options.clock_step_ns)
+        self._began = False
 
     def inlet(self, source: str, exchange: str) -> Inlet:
         """A way in for one collector, which goes on where an earlier run of the same feed stood."""
-        self._inlets.append(Inlet(self._feed(source, stored_exchange(exchange)), self._intake, self._clock))
-        return self._inlets[-1]
+        inlet = Inlet(self._feed(source, stored_exchange(exchange)), self._intake, self._clock)
+        self._inlets.append(inlet)
+        if self._began:
+            self._tell_start(inlet)
+        return inlet
+
+    def _tell_start(self, inlet: Inlet) -> None:
+        inlet.tell("start", f"boot {boot_id()}, epoch {self._epoch}, process {os.getpid()}")
 
     def _feed(self, source: str, exchange: str) -> Feed:
         if (source, exchange) not in self._feeds:
@@ -90,7 +100,13 @@ class IngestionPipeline:
             await self._store_recovered_gaps()
             async with asyncio.TaskGroup() as tasks:
                 drain = tasks.create_task(self._drain())
+                for inlet in self._inlets:
+                    self._tell_start(inlet)
+                self._began = True
                 failure = await self._collect(collectors, heartbeat)
+                for inlet in self._inlets:
+                    inlet.tell_unwritten(everything=True)
+                    inlet.tell("stop", f"epoch {self._epoch}" + (f", because of {failure!r}" if failure else ""))
                 self._collecting = False
                 await drain
             await self._in(self._seal_thread, self._writer.close)
@@ -109,6 +125,7 @@ class IngestionPipeline:
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(collector.run()) for collector in collectors]
+                running.append(tasks.create_task(self._rounds.run()))
                 if heartbeat:
                     running.append(tasks.create_task(self._beat(heartbeat)))
                 await self._stopping.wait()
@@ -189,6 +206,7 @@ class IngestionPipeline:
             "queue": {"rows": self._intake.rows, "bytes": self._intake.bytes, "full_count": self._intake.full_count},
             "journal_bytes": self._writer.journal_bytes,
             "rows_total": self._intake.rows_total,
+            "clock": self._rounds.statistics,
             "feeds": {inlet.name: asdict(inlet.statistics) for inlet in self._inlets},
         }
 

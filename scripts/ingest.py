@@ -68,6 +68,7 @@ def build_pipeline(
         journal_sync_s=ingestion.journal_sync_ms / 1000,
         queue_bytes_max=round(ingestion.queue_max_mb * 2**20),
         queue_rows_max=ingestion.queue_maxsize,
+        clock_step_ns=ingestion.clock_step_ms * 1_000_000,
     )
     return IngestionPipeline(writer, options, epoch=epoch, clock=clock, on_synced=on_synced)
 

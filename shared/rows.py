@@ -244,12 +244,14 @@ GAP_CAUSES = {
     "sequence_break": "the exchange's own numbers show that messages are missing",
     "id_jump": "trade ids are contiguous and some are missing",
     "checksum": "the exchange's checksum does not fit the book",
+    "reject": "rows that came are not valid; they are kept in `rejects`, summed here per stream and minute",
     "overflow": "we could not keep up, and gave this up first",
     "disk_full": "the disk reserve was reached, and capture paused",
     "unsubscribed": "the settings do not name this stream any more",
     "clock_step": "the machine's clock was set; nothing is lost by it, times before and after are not comparable",
     "journal_damage": "rows were written and cannot be read any more",
 }
+LIFECYCLE_CAUSES = frozenset({"start", "stop", "connect", "reject", "clock_step"})  # nothing is lost by them
 ALL = "all"  # the `symbol` and `channel` of what concerns a whole collector
 ROW_TYPES: dict[str, type[Row]] = {
     "trades": Trade,

@@ -85,7 +85,9 @@ def _after_gap(captured: pl.Series, gaps: list[pl.DataFrame]) -> pl.Series:
     """Which trades are the first to arrive after a declared hole; a gap row stands before its rows, at their time."""
     marks = np.zeros(len(captured), dtype=np.bool_)
     if gaps:
-        holes = pl.concat(gaps).filter((pl.col("channel") == "trades") & (pl.col("status") != "filled"))
+        is_hole = (pl.col("channel") == "trades") & (pl.col("status") != "filled")
+        has_ended = pl.col("end_ts").is_not_null() | pl.col("next_seq").is_not_null()  # else a revision tells its end
+        holes = pl.concat(gaps).filter(is_hole & has_ended)
         first = captured.search_sorted(holes["capture_ts"], side="left").to_numpy()
         marks[first[first < len(captured)]] = True
     return pl.Series(marks)

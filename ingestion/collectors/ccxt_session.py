@@ -72,6 +72,7 @@ class CcxtSession:
         if client.url in self._readers:
             self.end(SessionEnd("disconnect", f"ccxt connected to {client.url} anew"))
         elif self._tasks is not None and not self._over.done():
+            self._inlet.tell("connect", client.url)
             self._readers[client.url] = self._tasks.create_task(self._read(client))
 
     def message(self, message: Any) -> None:

@@ -49,6 +49,7 @@ class NativeCollector(BaseCollector):
         try:
             compression = self._options.exchange.profile.compression
             async with frame_socket(url, self.inlet.clock, compression=compression) as socket:
+                self.inlet.tell("connect", url)
                 return await self._collect(socket)
         except InvalidStatus as error:
             wait_s = error.response.headers.get("Retry-After", "0")

@@ -110,6 +110,7 @@ class JournalReport:
     damaged_bytes: int = 0  # unreadable bytes with intact frames behind them: a loss
     frames_missing: int = 0
     torn_tail_is_zeroes: bool = False  # room that was reserved and never used
+    boot_id: str = ""  # of the machine that wrote it
     counts_at_open: dict[Stream, int] | None = None  # None where the journal's header cannot be read
 
 
@@ -150,4 +151,5 @@ class JournalReader:
         header = json.loads(bytes(payload))
         for name, encoded in header["schemas"].items():
             self._schemas[name] = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(encoded)))
+        self.report.boot_id = header["boot_id"]
         self.report.counts_at_open = {Stream(*stream): count for *stream, count in header["counts"]}

@@ -53,7 +53,7 @@ class StreamingParquetWriter:
         self._acknowledged: dict[Stream, int] = {}
         self._journals = 0
         self._journal: Journal | None = None
-        self._opened_ns = 0
+        self._opened_ns = self._opened_mono_ns = 0
 
     @property
     def journal_bytes(self) -> int:
@@ -84,7 +84,7 @@ class StreamingParquetWriter:
         now_ns = self._clock.wall_ns()
         return (
             self._journal.size_bytes >= self._options.segment_max_mb * 2**20
-            or now_ns - self._opened_ns >= self._options.segment_max_seconds * 1e9
+            or self._clock.mono_ns() - self._opened_mono_ns >= self._options.segment_max_seconds * 1e9
             or now_ns // _NS_PER_HOUR != self._opened_ns // _NS_PER_HOUR
         )
 
@@ -125,7 +125,7 @@ class StreamingParquetWriter:
     def _open(self) -> Journal:
         journal_id = JournalId(self._epoch, self._journals)
         self._journals += 1
-        self._opened_ns = self._clock.wall_ns()
+        self._opened_ns, self._opened_mono_ns = self._clock.wall_ns(), self._clock.mono_ns()
         return Journal(self._lake, journal_id, disk=self._disk, counts=self._counts())
 
     def _counts(self) -> dict[Stream, int]:

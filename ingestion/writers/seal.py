@@ -75,7 +75,7 @@ class Sealer:
         reader = JournalReader(journal)
         try:
             self._stage(reader, staging)
-            files = staging.finish()
+            files = staging.finish(boot_id=reader.report.boot_id)
         except BaseException:
             staging.abandon()
             raise

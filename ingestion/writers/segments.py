@@ -66,10 +66,10 @@ class Segment:
         else:
             pl.DataFrame(rows).write_ndjson(self._text)
 
-    def finish(self, disk: Disk) -> None:
+    def finish(self, disk: Disk, *, boot_id: str) -> None:
         """Close the file with its facts inside, and wait until it is on the disk."""
         if self._parquet:
-            self._parquet.add_key_value_metadata(self._facts())
+            self._parquet.add_key_value_metadata(self._facts() | {"daedalus.boot_id": boot_id})
             self._parquet.close()
         elif self._text:
             self._text.close()
@@ -175,10 +175,14 @@ class Staging:
         for segment in self._segments.values():
             segment.abandon()
 
-    def finish(self) -> list[tuple[str, Published]]:
-        """Close and sync every file; the staged names with the lines they will have in the log."""
+    def finish(self, *, boot_id: str) -> list[tuple[str, Published]]:
+        """Close and sync every file; the staged names with the lines they will have in the log.
+
+        Args:
+            boot_id: whose monotonic clock the rows bear, by the journal; empty if it does not say.
+        """
         with translated(self.folder):
             for segment in self._segments.values():
-                segment.finish(self._disk)
+                segment.finish(self._disk, boot_id=boot_id)
             self._disk.sync_dir(self.folder)
             return [(segment.path.name, segment.entry(ready)) for ready, segment in self._segments.items()]

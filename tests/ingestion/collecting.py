@@ -14,6 +14,7 @@ from ingestion.writers.parquet_writer import StreamingParquetWriter, WriterOptio
 from shared.clock import SystemClock
 from shared.disk import Disk
 from shared.partitioning import Lake, epoch_name
+from shared.rows import LIFECYCLE_CAUSES
 
 QUICK = RetryPolicy(first_delay_s=0.01, delay_s_max=0.05)
 
@@ -48,7 +49,17 @@ def coinbase_options(exchange: LocalExchange, *symbols: str, tables: tuple[str, 
 
 
 def bronze(lake: Lake, table: str = "trades") -> pl.DataFrame:
-    """Every row of a bronze table in order of arrival."""
+    """Every row of a bronze table in order of arrival; of gaps those that declare a loss, see `events` for the rest."""
+    rows = _stored(lake, table)
+    return rows.filter(~pl.col("cause").is_in(LIFECYCLE_CAUSES)) if "cause" in rows.columns else rows
+
+
+def events(lake: Lake) -> pl.DataFrame:
+    """The gap rows that say what happened to collectors, in order of arrival."""
+    return _stored(lake, "gaps").filter(pl.col("cause").is_in(LIFECYCLE_CAUSES))
+
+
+def _stored(lake: Lake, table: str) -> pl.DataFrame:
     files: list[Path] = sorted(lake.ready.glob(f"*/{table}/**/*.parquet"))
     if not files:
         return pl.DataFrame()

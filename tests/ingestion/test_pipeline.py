@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import polars as pl
 import pytest
 from structlog.testing import capture_logs
 
@@ -139,7 +140,9 @@ async def test_a_damaged_journal_goes_when_all_its_gaps_are_stored(lake: Lake) -
     run.pipeline.stop()
     await run.pipeline.run([])
     assert left == [0]
-    assert sorted(bronze(lake, "gaps")["gap_id"]) == sorted(declared)
+    gaps = bronze(lake, "gaps")
+    assert sorted(gaps.filter(pl.col("cause") == "journal_damage")["gap_id"]) == sorted(declared)
+    assert sorted(gaps.filter(pl.col("cause") == "restart")["symbol"]) == [f"S{n}-USD" for n in range(4)]
     assert [path.name for path in lake.quarantine.iterdir()] == [journal.name]
 
 

@@ -29,7 +29,7 @@ from shared.clock import SystemClock
 from shared.disk import Disk
 from shared.errors import ExchangeRefused
 from shared.partitioning import Lake, epoch_name, stored_exchange
-from shared.rows import Gap, Instrument, OrderBook, Reject, Row, Ticker, Trade
+from shared.rows import LIFECYCLE_CAUSES, Gap, Instrument, OrderBook, Reject, Row, Ticker, Trade
 
 UNPACED = Timing(speed=0, heartbeat_s=0.2)
 PACED = Timing(speed=1, heartbeat_s=0.1)
@@ -75,7 +75,9 @@ class Rig:
         self.task: asyncio.Task[None] | None = None
 
     def rows(self, kind: type[Any]) -> list[Any]:
-        return [row for row in self.all() if isinstance(row, kind)]
+        """Rows of a kind; of gaps those that declare a loss."""
+        rows = [row for row in self.all() if isinstance(row, kind)]
+        return [row for row in rows if not isinstance(row, Gap) or row.cause not in LIFECYCLE_CAUSES]
 
     def all(self) -> list[Row]:
         for capture in self.intake.take(rows=1 << 30):
