@@ -141,7 +141,8 @@ async def test_every_trade_of_a_burst_is_stored_once() -> None:
         got = [(row.trade_id, row.price, row.amount, row.timestamp, row.side) for row in rows]
         assert got == [(each.id, float(each.price), float(each.size), each.ts_us, each.taker) for each in truth]
         assert all(after.trade_seq == before.trade_seq + 1 for before, after in pairwise(rows))
-        assert {type(row) for row in rig.all()} == {Trade, Instrument}
+        assert {type(row) for row in rig.all()} == {Trade, Instrument, Gap}
+        assert not rig.rows(Gap)
 
 
 async def test_plain_watch_trades_loses_in_such_a_burst() -> None:
