@@ -51,7 +51,7 @@ def _rows(lake: Lake, lives: Lives) -> Counter[str]:
     found: Counter[str] = Counter()
     stored: dict[tuple[str, str, str], int] = {}
     for table in TABLES:
-        rows = bronze(lake, table)
+        rows = bronze(lake, table, whole=True)
         if not rows.height:
             continue
         found["rows stored"] += rows.height

@@ -48,10 +48,10 @@ def coinbase_options(exchange: LocalExchange, *symbols: str, tables: tuple[str, 
     return CoinbaseOptions(exchange.coinbase_ws_url, dict.fromkeys(tables, symbols), silence_timeout_s=2.5)
 
 
-def bronze(lake: Lake, table: str = "trades") -> pl.DataFrame:
-    """Every row of a bronze table in order of arrival; of gaps those that declare a loss, see `events` for the rest."""
+def bronze(lake: Lake, table: str = "trades", *, whole: bool = False) -> pl.DataFrame:
+    """Every row of a bronze table in order of arrival; of gaps those that declare a loss, or the `whole` table."""
     rows = _stored(lake, table)
-    return rows.filter(~pl.col("cause").is_in(LIFECYCLE_CAUSES)) if "cause" in rows.columns else rows
+    return rows.filter(~pl.col("cause").is_in(LIFECYCLE_CAUSES)) if "cause" in rows.columns and not whole else rows
 
 
 def events(lake: Lake) -> pl.DataFrame:
