@@ -36,8 +36,10 @@ class Harvest:
             elif ccxt_tap.is_funding(result):
                 yield funding_row(result, keep_info=options.keep_info)
             elif ccxt_tap.is_liquidation(result):
-                if result.get("symbol") in options.liquidations:  # some exchanges send those of every market
-                    yield liquidation_row(result, options.exchange_id, keep_info=options.keep_info)
+                symbol = str(result.get("symbol"))
+                if symbol in options.liquidations:  # some exchanges send those of every market
+                    market = exchange.markets[symbol]
+                    yield liquidation_row(result, market, options.exchange_id, keep_info=options.keep_info)
             else:
                 several = list(result)
                 if ccxt_tap.is_cache(result):

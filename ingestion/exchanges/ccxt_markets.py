@@ -24,7 +24,7 @@ def candle_rows(candles: Sequence[Sequence[Any]], symbol: str, interval_s: int) 
     """
     rows: list[Row] = []
     for candle in candles:
-        begin_ms, *numbers = candle[:6]
+        begin_ms, *numbers = candle[:6] or [None]
         prices = [each for each in map(_positive, numbers[:4]) if each is not None]
         volume = _number(numbers[4]) if len(numbers) == 5 else None
         if not isinstance(begin_ms, int) or len(prices) < 4 or volume is None or volume < 0:
@@ -52,19 +52,23 @@ def funding_row(funding: Mapping[str, Any], *, keep_info: bool = False) -> Fundi
     )
 
 
-def liquidation_row(liquidation: Mapping[str, Any], exchange_id: str, *, keep_info: bool = False) -> Liquidation:
-    """A position that the exchange closed. `amount` is what ccxt calls contracts times contractSize."""
-    side = liquidation.get("side")
-    contracts, size = _number(liquidation.get("contracts")), _number(liquidation.get("contractSize"))
+def liquidation_row(
+    liquidation: Mapping[str, Any], market: Mapping[str, Any], exchange_id: str, *, keep_info: bool = False
+) -> Liquidation:
+    """A position that the exchange closed. ccxt counts contracts; the market says how much of the base one is."""
+    side, price = liquidation.get("side"), _positive(liquidation.get("price"))
+    contracts, size = _number(liquidation.get("contracts")), _positive(market.get("contractSize")) or 1.0
+    amount = None if contracts is None else contracts * size
+    if market.get("inverse"):  # a contract is so much of the quote
+        amount = amount / price if amount is not None and price else None
     word = side if isinstance(side, str) else None
     known = taker_sides(stored_exchange(exchange_id)) if word else {}
-    amount = None if contracts is None else contracts * (size or 1.0)
     return Liquidation(
         stored_symbol(str(liquidation["symbol"])),
         _us(liquidation.get("timestamp")),
         word if word in {"buy", "sell"} else known.get(word or ""),
         word,
-        _positive(liquidation.get("price")),
+        price,
         amount,
         info_json=json_text(liquidation.get("info")) if keep_info else None,
     )
