@@ -61,6 +61,12 @@ class CcxtChannels(Section):
     """Symbols whose ticker is recorded."""
     watchOrderBook: ListOf[CcxtSymbol] = ()  # noqa: N815
     """Symbols whose order book is recorded."""
+    watchOHLCV: ListOf[CcxtSymbol] = ()  # noqa: N815
+    """Symbols whose candles of one minute are recorded, at each change."""
+    watchFundingRate: ListOf[CcxtSymbol] = ()  # noqa: N815
+    """Perpetuals whose funding rate is recorded, as BTC/USDT:USDT."""
+    watchLiquidations: ListOf[CcxtSymbol] = ()  # noqa: N815
+    """Derivatives whose liquidations are recorded."""
 
 
 class CcxtExchange(Section):
@@ -71,6 +77,8 @@ class CcxtExchange(Section):
     channels: CcxtChannels = CcxtChannels()
     orderbook_depth: Annotated[int, Field(ge=1, le=5000)] = 50
     """Levels per side that an order book row keeps."""
+    orderbook_interval_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 0
+    """Least time between two order book rows of a symbol; 0: one for each message."""
     options: Options = Field(default={})
     """Handed to ccxt as its `options`; no secrets."""
     urls: Mapping[str, Address] = Field(default={})
@@ -87,12 +95,7 @@ class CcxtExchange(Section):
     @property
     def subscriptions(self) -> dict[str, tuple[str, ...]]:
         """Channel -> symbols, only what is on."""
-        channels = self.channels
-        lists = {
-            "watchTrades": channels.watchTrades,
-            "watchTicker": channels.watchTicker,
-            "watchOrderBook": channels.watchOrderBook,
-        }
+        lists: dict[str, tuple[str, ...]] = {name: getattr(self.channels, name) for name in CcxtChannels.model_fields}
         return {name: symbols for name, symbols in lists.items() if symbols and self.enabled}
 
 

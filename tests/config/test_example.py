@@ -47,7 +47,7 @@ def unmarked(node):
     """The data without the values whose line is marked an example; marked sections keep what is unmarked in them."""
     if not isinstance(node, yaml.MappingNode):
         items = getattr(node, "value", [])
-        has_sections = isinstance(node, yaml.SequenceNode) and isinstance(items[0], yaml.MappingNode)
+        has_sections = isinstance(node, yaml.SequenceNode) and any(isinstance(item, yaml.MappingNode) for item in items)
         return [] if has_sections else yaml.safe_load(yaml.serialize(node))
     lines = TEXT.splitlines()
     return {
