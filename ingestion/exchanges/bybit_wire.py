@@ -51,7 +51,13 @@ class BookMessage(msgspec.Struct, gc=False):
     cts: Int64 | None = None  # when the matching engine had it
 
 
-class TickerFields(msgspec.Struct, gc=False, rename="camel"):
+def _camel(name: str) -> str:
+    """`prev_price24h` is prevPrice24h, where msgspec's own rule writes prevPrice24H."""
+    first, *others = name.split("_")
+    return first + "".join(each[0].upper() + each[1:] for each in others)
+
+
+class TickerFields(msgspec.Struct, gc=False, rename=_camel):
     """What is said of a market; a delta says what changed and leaves the rest away."""
 
     symbol: str
