@@ -245,6 +245,25 @@ def test_a_quiet_market_has_its_book_without_any_update() -> None:
     assert (stored.breaks(), stored.requests) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("update", "breaks", "repeats"),
+    [
+        (Update(FIRST_ID + 2, (Change(FIRST_ID + 3, "bid", 9.0, 1.0),)), 1, 0),  # two are missing
+        (Update(FIRST_ID - 1, (Change(FIRST_ID, "bid", 9.0, 1.0),)), 0, 1),  # the snapshot has it
+        (Update(FIRST_ID - 1, (Change(FIRST_ID, "bid", 9.0, 1.0), Change(FIRST_ID + 1, "bid", 9.0, 2.0))), 0, 0),
+    ],
+)
+def test_what_comes_after_a_quiet_market_s_book(update: Update, breaks: int, repeats: int) -> None:
+    stored = Stored(Binance().session(SPOT))
+    stored.session.opening()
+    stored.receive(json.dumps({"result": None, "id": 1}).encode())
+    stored.answer(world_of([]).snapshot(FIRST_ID), 5)
+    stored.receive(PONG, 11 * 10**9)
+    stored.receive(update.frame(futures=False), 12 * 10**9)
+    assert (len(stored.breaks()), stored.repeats, len(stored.requests)) == (breaks, repeats, breaks)
+    assert len(stored.of(L2Message)) == 2 - breaks - repeats
+
+
 def test_numbers_that_begin_anew_are_not_taken_for_repeats_for_ever() -> None:
     stored = Stored(Binance().session(SPOT))
     old = chain(2, first=10**6)

@@ -122,6 +122,8 @@ def test_recorded_trades_and_books_are_what_the_exchange_sent(
     updates = [each for each in raw["depth"] if "u" in each]
     messages = stored.of(L2Message)
     assert [row.update_id for row in messages if not row.is_snapshot] == [each["u"] for each in updates]
+    moments = [each.get("T", each["E"]) * 1000 for each in updates]  # the matching engine's, where it is told
+    assert [row.timestamp for row in messages if not row.is_snapshot] == moments
     assert sum(row.is_snapshot for row in messages) == 1
     assert sum(map(len, messages)) == sum(
         len(each.get("b", each.get("bids"))) + len(each.get("a", each.get("asks"))) for each in raw["depth"]
