@@ -81,7 +81,8 @@ def _value(frame: bytes, other: bytes, random: Random) -> bytes:
     slots = _slots(document)
     if not slots:
         return frame
-    container, key = random.choice(slots)
+    leaves = [(each, place) for each, place in slots if not isinstance(each[place], dict | list)]
+    container, key = random.choice(leaves if leaves and random.random() < 0.7 else slots)
     way = random.randrange(6)
     if way <= 1:
         container[key] = random.choice(ODD_VALUES)
@@ -115,5 +116,5 @@ def _slots(document: Any) -> list[tuple[Any, Any]]:
 
 
 _WAYS: tuple[Callable[[bytes, bytes, Random], bytes], ...] = (
-    _flip, _cut, _insert, _repeat, _splice, _digits, _value, _value, _value, _value,
+    _flip, _cut, _insert, _repeat, _splice, _digits, *[_value] * 14,
 )  # fmt: skip

@@ -25,6 +25,7 @@ from shared.rows import GAP_CAUSES, TABLE_OF, L2Message, Row, row_count
 from tests.conformance.sampling import Sample
 
 YEAR_1_US, YEAR_10000_US = -62_135_596_800_000_000, 253_402_300_800_000_000
+WALL_NS = 1_700_000_000_000_000_000
 PURPOSES = {"book", "look", "poll", "instruments"}
 
 
@@ -80,20 +81,41 @@ def assert_event_is_sound(event: Any) -> Sequence[Row]:
     return ()
 
 
-def received(session: Session, frame: bytes, mono_ns: int = 0) -> list[Row] | None:
-    """The rows of a frame, each looked at, those of its events first; None where it is malformed."""
-    rows: list[Row] = []
+def received(
+    session: Session, frame: bytes, mono_ns: int = 0, *, fetches: list[Request] | None = None
+) -> list[Row] | None:
+    """The rows of a frame, each looked at, those of its events first; None where it is malformed.
+
+    REST documents that the session asks for are added to `fetches`.
+    """
     try:
-        own = session.receive(frame, 1_700_000_000_000_000_000 + mono_ns, mono_ns)
+        own = session.receive(frame, WALL_NS + mono_ns, mono_ns)
     except FrameMalformed:
         own = None
+    rows = _with_events(session, own or (), fetches)
+    return None if own is None and not rows else rows
+
+
+def fetched(session: Session, request: Request, body: bytes | None, mono_ns: int = 0) -> list[Row]:
+    """The rows of a REST document that the session asked for, each looked at; none where it is malformed."""
+    try:
+        own = session.fetched(request, body, WALL_NS + mono_ns, mono_ns)
+    except FrameMalformed:
+        own = ()
+    return _with_events(session, own, None)
+
+
+def _with_events(session: Session, own: Sequence[Row], fetches: list[Request] | None) -> list[Row]:
+    rows: list[Row] = []
     events, session.events = session.events, []
     for event in events:
         rows += assert_event_is_sound(event)
-    rows += own or ()
+        if isinstance(event, Fetch) and fetches is not None:
+            fetches.append(event.request)
+    rows += own
     for row in rows:
         assert_row_is_sound(row)
-    return None if own is None and not rows else rows
+    return rows
 
 
 def answered(exchange: Exchange, session: Session, sample: Sample, body: bytes) -> list[Row] | None:
@@ -112,15 +134,10 @@ def answered(exchange: Exchange, session: Session, sample: Sample, body: bytes) 
             rows += exchange.instruments(body, session.wanted)
         else:
             request = Request("", 1, "book", stream.table, stream.symbol)
-            rows += session.fetched(request, body, 1_700_000_000_000_000_000, 0)
+            rows += session.fetched(request, body, WALL_NS, 0)
     except FrameMalformed:
         return None
-    events, session.events = session.events, []
-    for event in events:
-        rows = [*assert_event_is_sound(event), *rows]
-    for row in rows:
-        assert_row_is_sound(row)
-    return rows
+    return _with_events(session, rows, None)
 
 
 def table_rows(rows: Sequence[Row], sample: Sample) -> int:

@@ -1,16 +1,17 @@
 """Every native exchange, found by discovery: what its frames give, and what spoilt frames may do."""
 
 import os
+from collections import Counter
 from random import Random
 
 import pytest
 
 from ingestion.exchanges.catalog import native_exchanges
-from ingestion.exchanges.protocol import SessionOptions
-from shared.rows import Row
+from ingestion.exchanges.protocol import Request, Session, SessionOptions
+from shared.rows import Reject, Row
 from tests.conformance.mutation import mutated
 from tests.conformance.sampling import Sample, recorded, samples, session_of
-from tests.conformance.soundness import answered, assert_rows_are_sealed, received, table_rows
+from tests.conformance.soundness import answered, assert_rows_are_sealed, fetched, received, table_rows
 
 NAMES = sorted(native_exchanges())
 INPUTS_SHORT = 4_000  # over all exchanges
@@ -70,7 +71,7 @@ def _prefixes(content: bytes) -> list[bytes]:
     return [content[:length] for length in range(0, len(content), step)]
 
 
-def _rows(session, sample: Sample, content: bytes) -> list[Row]:  # type: ignore[no-untyped-def]
+def _rows(session: Session, sample: Sample, content: bytes) -> list[Row]:
     found = received(session, content) if sample.rest is None else answered(session.exchange, session, sample, content)
     return found or []
 
@@ -85,30 +86,73 @@ def test_spoilt_frames_end_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_spoilt_frames_end_nothing_in_a_long_run(name: str) -> None:
     seed = int(os.environ.get("DAEDALUS_FUZZ_SEED", "0")) or Random().randrange(2**32)
-    count = _fuzz(name, -(-INPUTS_LONG // len(NAMES)), seed=seed)
-    print(f"{name}: {count} spoilt frames, seed {seed}, nothing ended")
+    counted = _fuzz(name, -(-INPUTS_LONG // len(NAMES)), seed=seed)
+    print(f"{name}: seed {seed}: " + ", ".join(f"{count:,} {what}" for what, count in counted.items()))
 
 
-def _fuzz(name: str, inputs: int, *, seed: int) -> int:
-    """Sessions that are sent sound frames and spoilt ones in turn, so that the spoilt ones meet every state."""
+def _fuzz(name: str, inputs: int, *, seed: int) -> Counter[str]:
+    """Sessions that are sent sound frames and spoilt ones in turn, so that the spoilt ones meet every state. What came
+    of the spoilt ones is counted.
+    """
     random = Random(f"{seed}{name}")
     material = [*samples(name), *(Sample("", "", frame) for frame in recorded(name) if len(frame) < 3_000)]
+    counted: Counter[str] = Counter({"spoilt inputs": inputs})
     for first in range(0, inputs, INPUTS_OF_A_SESSION):
         session = session_of(name, options=KEEPING if random.random() < 0.5 else None)
-        history: list[bytes] = []
-        rows: list[Row] = []
+        session.opening()
+        fuzzed = _Fuzzed(name, session, random, counted)
         try:
             for number in range(min(INPUTS_OF_A_SESSION, inputs - first)):
                 sample = random.choice(material)
                 if random.random() < 0.3:
-                    rows += _rows(session, sample, sample.content)
-                    history.append(sample.content)
+                    fuzzed.send(sample, sample.content)
                 content = mutated(sample.content, random.choice(material).content, random)
-                history.append(content)
-                rows += _rows(session, sample, content)
-                if number % 50 == 49 and session.wanted:
-                    session.resync(random.choice(sorted(session.wanted)).symbol)
-            assert_rows_are_sealed(name, rows)
+                rows = fuzzed.send(sample, content)
+                counted["malformed" if rows is None else "with rows" if rows else "without"] += 1
+                if number % 50 == 49:
+                    fuzzed.turn_over()
+            assert_rows_are_sealed(name, fuzzed.rows)
         except Exception as error:
-            raise AssertionError(f"seed {seed}, {name}, inputs {first}..; last: {history[-1]!r}") from error
-    return inputs
+            raise AssertionError(f"seed {seed}, {name}, inputs {first}..; last: {fuzzed.last!r}") from error
+        counted["rejects"] += sum(isinstance(row, Reject) for row in fuzzed.rows)
+    return counted
+
+
+class _Fuzzed:
+    """A session, and an exchange around it that answers what it asks for, soundly or not."""
+
+    def __init__(self, name: str, session: Session, random: Random, counted: Counter[str]) -> None:
+        self._session, self._random, self._counted = session, random, counted
+        self._books = [each.content for each in samples(name) if each.rest == "book"]
+        self._now_ns = 0
+        self.rows: list[Row] = []
+        self.last = b""
+
+    def send(self, sample: Sample, content: bytes) -> list[Row] | None:
+        """The rows that came of one frame or document, and of what was fetched for it."""
+        session, random = self._session, self._random
+        self._now_ns += random.choice((1_000_000, 50_000_000, 5_000_000_000))
+        self.last = content
+        fetches: list[Request] = []
+        if sample.rest is None:
+            rows = received(session, content, self._now_ns, fetches=fetches)
+        else:
+            rows = answered(session.exchange, session, sample, content)
+        self.rows += rows or ()
+        for request in fetches:
+            body = random.choice([None, *self._books])
+            if body is not None and random.random() < 0.5:
+                body = mutated(body, content, random)
+            self.rows += fetched(session, request, body, self._now_ns)
+        return rows
+
+    def turn_over(self) -> None:
+        """A book is brought anew, or a stream is given up and wanted again."""
+        stream = self._random.choice(sorted(self._session.wanted))
+        if self._random.random() < 0.5:
+            self._session.resync(stream.symbol)
+        else:
+            self._session.forget([stream])
+            self._session.unsubscribe([stream])
+            self._session.want([stream])
+            self._session.subscribe([stream])
