@@ -17,6 +17,7 @@ from ingestion.exchanges.wire_values import (
     not_negative,
     optional_number,
     positive,
+    seconds_us,
     trade_number,
     utc_us,
 )
@@ -206,7 +207,7 @@ def _candle(candle: _Candle) -> Row:
     if not is_plain_symbol(candle.product_id):
         return nameless("candles", candle.product_id, candle)
     try:
-        start_us = trade_number(candle.start) * 1_000_000
+        start_us = seconds_us(candle.start)
         prices = positive(candle.open), positive(candle.high), positive(candle.low), positive(candle.close)
         return Candle(candle.product_id, start_us, CANDLE_S, *prices, not_negative(candle.volume))
     except ValueError as error:

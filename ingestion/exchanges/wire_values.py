@@ -10,6 +10,7 @@ from shared.partitioning import stored_symbol
 WIRE_NUMBER_MAX = 1e15  # no price or size of a market is larger; also stops "inf"
 UNKNOWN_SYMBOL = "unknown"  # whose row it would have been cannot be told
 SYMBOL_CHARS_MAX = 64
+SECONDS_MAX = 253_402_300_800  # the year 10000
 ID_DIGITS_MAX = 18  # any number this short is an int64
 _MICROSECONDS_MIN = 10**14  # a number of milliseconds is smaller until the year 5138
 _CALENDAR_END_US = 253_402_300_800_000_000  # the year 10000
@@ -93,6 +94,18 @@ def inexact_text(text: str, value: float) -> str | None:
     if len(text) <= EXACT_TEXT_MAX or Decimal(repr(value)) == Decimal(text):
         return None
     return text
+
+
+def seconds_us(text: str) -> int:
+    """Microseconds of a time in whole seconds since 1970; `ValueError` for none, or none before the year 10000.
+
+    >>> seconds_us("1786309500")
+    1786309500000000
+    """
+    seconds = trade_number(text)
+    if seconds >= SECONDS_MAX:
+        raise ValueError(f"{text!r} is not a time in seconds")
+    return seconds * 1_000_000
 
 
 def utc_us(text: str) -> int:

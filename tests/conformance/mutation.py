@@ -85,7 +85,9 @@ def _value(frame: bytes, other: bytes, random: Random) -> bytes:
     container, key = random.choice(leaves if leaves and random.random() < 0.7 else slots)
     way = random.randrange(6)
     if way <= 1:
-        container[key] = random.choice(ODD_VALUES)
+        kind = next((kind for kind in (str, int | float) if isinstance(container[key], kind)), object)
+        alike = [each for each in ODD_VALUES if isinstance(each, kind)]  # reaches behind the check of types
+        container[key] = random.choice(alike if random.random() < 0.8 else ODD_VALUES)
     elif way == 2:
         del container[key]
     elif way == 3 and isinstance(container, list):

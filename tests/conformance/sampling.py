@@ -7,8 +7,8 @@ One sample is one line, a JSON object:
 
 `table` and `symbol` (as the settings name it) are the stream that must be wanted for the frame to mean something;
 `frame` is a WebSocket text as the venue sends it. In place of it, `rest` is the purpose of a REST document (look |
-poll | instruments | book) and `body` its text. `rows` is how many rows of `table` come of it (of a REST document: of
-any table; a book message counts its levels), told by a person, when the lines before it have been received and a
+poll | instruments | book) and `body` its text. `rows` is how many rows of `table` come of it (of instruments:
+instruments; a book message counts its levels), told by a person, when the lines before it have been received and a
 snapshot of the book is due at any time; left out: not checked.
 Lines of an exchange are received in their order, by one session that wants all their streams.
 """
@@ -96,9 +96,10 @@ def subscriptions(exchange: Exchange, pairs: set[tuple[str, str]]) -> list[Subsc
 
 
 def session_of(name: str, *, options: SessionOptions | None = None) -> Session:
-    """A session that wants every stream of the samples, and every table of the recorded symbols."""
+    """A session that wants every stream of the samples, books also as snapshots, and all of the recorded symbols."""
     exchange = native_exchanges()[name](options)
     pairs = {(each.table, each.symbol) for each in samples(name) if each.table in exchange.profile.channels}
+    pairs |= {("orderbook", symbol) for table, symbol in pairs if table == "l2"}
     if recorded(name):
         pairs |= {(table, symbol) for table in exchange.profile.channels for symbol in RECORDED[name][1]}
     return exchange.session(subscriptions(exchange, pairs))

@@ -141,9 +141,9 @@ def answered(exchange: Exchange, session: Session, sample: Sample, body: bytes) 
 
 
 def table_rows(rows: Sequence[Row], sample: Sample) -> int:
-    """How many rows there are of the sample's table, of a REST document's: of any; without rejects."""
-    tables = set(TABLE_OF.values()) - {"rejects"} if sample.rest else {sample.table}
-    return row_count([row for row in rows if TABLE_OF[type(row)] in tables])
+    """How many rows there are of the sample's table, of a document of instruments: instruments."""
+    table = "instruments" if sample.rest == "instruments" else sample.table
+    return row_count([row for row in rows if TABLE_OF[type(row)] == table])
 
 
 def stored(symbol: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from ingestion.exchanges.catalog import native_exchanges
 from ingestion.exchanges.protocol import Request, Session, SessionOptions
-from shared.rows import Reject, Row
+from shared.rows import L2Message, OrderBook, Reject, Row
 from tests.conformance.mutation import mutated
 from tests.conformance.sampling import Sample, recorded, samples, session_of
 from tests.conformance.soundness import answered, assert_rows_are_sealed, fetched, received, table_rows
@@ -64,6 +64,38 @@ def test_every_prefix_of_a_frame_is_malformed_or_gives_sound_rows(name: str) -> 
         for content in _prefixes(frame):
             rows += received(session, content) or ()
     assert_rows_are_sealed(name, rows)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_applies_level_2_in_its_order_has_the_book(name: str) -> None:
+    """Who knows nothing of the exchange rebuilds every snapshot from the rows of l2 before it, level by level."""
+    depth, compared = 50, 0
+    sessions = [
+        session_of(name, options=SessionOptions(orderbook_depth=depth, orderbook_interval_ns=0)) for _ in range(2)
+    ]
+    sampled = [(sessions[0], each) for each in samples(name)]
+    frames = [(sessions[1], Sample("", "", frame)) for frame in recorded(name)]
+    books: dict[tuple[int, str], dict[str, dict[float, float]]] = {}
+    for number, (session, sample) in enumerate(sampled + frames):
+        if sample.rest is None:
+            rows = received(session, sample.content, number * 10**7)
+        elif sample.rest == "book":
+            rows = answered(session.exchange, session, sample, sample.content)
+        else:
+            continue
+        for row in rows or ():
+            if isinstance(row, L2Message):
+                if row.is_snapshot:
+                    books[id(session), row.symbol] = {"bid": {}, "ask": {}}
+                for level in row.levels() if (id(session), row.symbol) in books else ():
+                    books[id(session), row.symbol][level.side][level.price] = level.size
+            elif isinstance(row, OrderBook):
+                book = books[id(session), row.symbol]
+                for side, levels in (("bid", row.bids), ("ask", row.asks)):
+                    standing = sorted((each for each in book[side].items() if each[1]), reverse=side == "bid")
+                    assert standing[:depth] == levels, (number, row.symbol, side)
+                compared += 1
+    assert compared, "no sample gives a snapshot of a book that is known"
 
 
 def _prefixes(content: bytes) -> list[bytes]:

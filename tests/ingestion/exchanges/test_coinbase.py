@@ -77,5 +77,12 @@ def test_a_book_side_that_is_neither_is_a_reject_and_the_last_accepted_level_end
     assert [(level.side, level.is_last) for level in levels] == [("bid", False), ("ask", True)]
 
 
+def test_a_candle_that_begins_after_the_calendar_is_a_reject() -> None:
+    candle = {"product_id": "BTC-USD", "open": "1", "high": "1", "low": "1", "close": "1", "volume": "1"}
+    message = frame("candles", {"candles": [candle | {"start": "253402300800"}]})
+    assert isinstance(only(message), Reject)
+    assert not isinstance(only(message.replace(b"253402300800", b"253402300799")), Reject)
+
+
 def test_a_common_trade_is_a_row() -> None:
     assert isinstance(only(trades_frame()), Trade)
