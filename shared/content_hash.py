@@ -18,12 +18,17 @@ _NULL = np.uint64(0x9E3779B97F4A7C15)
 
 def content_hash(table: pa.Table | pa.RecordBatch) -> int:
     """The sum of the row hashes modulo 2^64; hashes of parts add up to the hash of the whole."""
-    total = np.zeros(table.num_rows, dtype=np.uint64)
+    return int(np.sum(row_hashes(table), dtype=np.uint64))
+
+
+def row_hashes(table: pa.Table | pa.RecordBatch) -> _U64:
+    """The hash of each row, for whoever needs the sums of many parts of one table."""
+    hashes = np.zeros(table.num_rows, dtype=np.uint64)
     for name in table.schema.names:
         column = table.column(name)
         array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-        total = _mix(total + _column(array) * _seed(name))
-    return int(np.sum(total, dtype=np.uint64))
+        hashes = _mix(hashes + _column(array) * _seed(name))
+    return hashes
 
 
 def _seed(name: str) -> np.uint64:

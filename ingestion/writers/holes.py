@@ -12,12 +12,23 @@ from shared.rows import Gap, Stream
 _Seqs: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
 
 
-def _by_stream(table: str, batch: pa.RecordBatch) -> Iterator[tuple[Stream, _Seqs]]:
-    source, exchange = batch.column("source")[0].as_py(), batch.column("exchange")[0].as_py()
-    symbols = batch.column("symbol").dictionary_encode()
-    indices, seqs = np.asarray(symbols.indices), np.asarray(batch.column("seq"))
-    for index, symbol in enumerate(symbols.dictionary.to_pylist()):
-        yield Stream(source, exchange, table, symbol), seqs[indices == index]
+def _by_stream(table: str, rows: pa.RecordBatch | pa.Table) -> Iterator[tuple[Stream, _Seqs]]:
+    names = ("source", "exchange", "symbol")
+    codes = np.zeros(rows.num_rows, np.int64)
+    columns = [_encoded(rows.column(name)) for name in names]
+    for column in columns:
+        codes = codes * len(column.dictionary) + np.asarray(column.indices)
+    order = np.argsort(codes, kind="stable")
+    seqs = np.asarray(rows.column("seq"))[order]
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    for start, end in zip(starts, [*starts[1:], len(seqs)], strict=True):
+        source, exchange, symbol = (column[int(order[start])].as_py() for column in columns)
+        yield Stream(source, exchange, table, symbol), seqs[start:end]
+
+
+def _encoded(column: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return array.dictionary_encode()
 
 
 def gap_id(epoch: str, stream: Stream, before: int) -> str:
@@ -60,9 +71,9 @@ class HoleFinder:
                 self._holes.append((stream, known - 1, count))
             self._next[stream] = max(known or 0, count)
 
-    def see(self, table: str, batch: pa.RecordBatch) -> None:
-        """Take the rows of one batch, which is of one source and exchange."""
-        for stream, seqs in _by_stream(table, batch):
+    def see(self, table: str, rows: pa.RecordBatch | pa.Table) -> None:
+        """Take the next rows of one table."""
+        for stream, seqs in _by_stream(table, rows):
             if table == "gaps":
                 self._gap_seqs.setdefault(stream, []).append(seqs)
             else:

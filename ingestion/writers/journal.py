@@ -7,7 +7,7 @@ number in the epoch; its first frame holds what a reader needs to know without u
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -122,8 +122,8 @@ class JournalReader:
         self.report = JournalReport()
         self._schemas: dict[str, pa.Schema] = {}
 
-    def batches(self) -> Iterator[tuple[Table, pa.RecordBatch]]:
-        """Every intact batch in the order it was written, with today's schema."""
+    def batches(self, *, tables: Collection[str] | None = None) -> Iterator[tuple[Table, pa.RecordBatch]]:
+        """Every intact batch (of these tables, else of all) in the order it was written, with today's schema."""
         if not self.path.stat().st_size:
             return
         with pa.memory_map(str(self.path)) as source:
@@ -141,6 +141,8 @@ class JournalReader:
                 if item.table == frames.HEADER_FRAME:
                     self._read_header(item.payload)
                     continue
+                if tables is not None and item.table not in tables:
+                    continue  # not even decompressed
                 wanted = table(item.table)
                 batch = encoding.from_payload(self._schemas.get(item.table, wanted.journal_schema), item.payload)
                 assert batch.num_rows == item.rows

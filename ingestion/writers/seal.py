@@ -5,7 +5,7 @@ and staging is rubbish; after it the record is the truth and every further step 
 """
 
 import filecmp
-from collections.abc import Callable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ingestion.writers.holes import HoleFinder, StreamRanges
 from ingestion.writers.journal import COMMIT_SUFFIX, SUFFIX, JournalId, JournalReader
+from ingestion.writers.passes import Tally, chunks
 from ingestion.writers.segments import SegmentOptions, Staging
 from shared.disk import Disk
 from shared.errors import ReadyConflict
@@ -75,7 +76,7 @@ class Sealer:
         reader = JournalReader(journal)
         try:
             self._stage(reader, staging)
-            files = staging.finish(boot_id=reader.report.boot_id)
+            files = staging.finish()
         except BaseException:
             staging.abandon()
             raise
@@ -118,20 +119,27 @@ class Sealer:
             reader.report.counts_at_open = None
 
     def _stage(self, reader: JournalReader, staging: Staging) -> None:
-        """One pass over the journal, spilling to the files whenever the buffer's bound is reached."""
-        waiting: dict[str, tuple[Table, list[pa.RecordBatch]]] = {}
-        waiting_bytes = 0
+        """Write every ready file: from one reading of the journal where that fits the memory, else from several."""
+        budget_bytes = self._options.buffer_mb << 20
+        tally, held = Tally(), list[tuple[Table, pa.Table]]()
         self._holes.begin(JournalId.parse(reader.path.stem).epoch)
-        for kind, batch in reader.batches():
+        for kind, rows in chunks(reader.batches(), budget_bytes):
             self._expect(reader)
-            self._holes.see(kind.name, batch)
-            waiting.setdefault(kind.name, (kind, []))[1].append(batch)
-            waiting_bytes += batch.nbytes
-            if waiting_bytes > self._options.buffer_mb << 20:
-                _spill(waiting, staging.add)
-                waiting_bytes = 0
+            self._holes.see(kind.name, rows)
+            tally.count(kind, rows)
+            if tally.bytes_total <= budget_bytes:
+                held.append((kind, rows))
+            else:
+                held.clear()
         self._expect(reader)
-        _spill(waiting, staging.add)
+        staging.boot_id = reader.report.boot_id
+        if tally.bytes_total <= budget_bytes:
+            _write(held, staging)
+            return
+        for part in tally.passes(budget_bytes):
+            again = chunks(JournalReader(reader.path).batches(tables=part.tables), budget_bytes)
+            wanted = ((kind, part.of(kind, rows)) for kind, rows in again)
+            _write(wanted, staging, spill_bytes=budget_bytes if part.is_giant else None)
 
     def publish(self, commit: Commit) -> None:
         """Give the committed files their names and record them; may be repeated after a crash at any step."""
@@ -183,12 +191,30 @@ class Sealer:
                 self._disk.remove(path)
 
 
-def _spill(
-    waiting: dict[str, tuple[Table, list[pa.RecordBatch]]], add: Callable[[Table, list[pa.RecordBatch]], None]
-) -> None:
-    for kind, batches in waiting.values():
-        add(kind, batches)
-    waiting.clear()
+def _write(parts: Iterable[tuple[Table, pa.Table]], staging: Staging, *, spill_bytes: int | None = None) -> None:
+    """Write whole files; with `spill_bytes` the one file that these rows make, whenever so much of it has come."""
+    waiting: dict[str, tuple[Table, list[pa.Table]]] = {}
+    waiting_bytes = 0
+    for kind, rows in parts:
+        if not rows.num_rows:
+            continue
+        waiting.setdefault(kind.name, (kind, []))[1].append(rows)
+        waiting_bytes += rows.nbytes
+        if spill_bytes is not None and waiting_bytes > spill_bytes:
+            staging.add(kind, _joined(waiting.pop(kind.name)[1]), is_all=False)
+            waiting_bytes = 0
+    while waiting:
+        _, (kind, tables) = waiting.popitem()
+        staging.add(kind, _joined(tables), is_all=spill_bytes is None)
+    staging.finish_open()
+    pa.default_memory_pool().release_unused()
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    """One table of them; the parts are let go."""
+    joined = pa.concat_tables(tables).combine_chunks()
+    tables.clear()
+    return joined
 
 
 def read_commit(path: Path) -> Commit:

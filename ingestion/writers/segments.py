@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingestion.writers.journal import JournalId
-from shared.content_hash import content_hash
+from ingestion.writers.passes import US_PER_HOUR, split
+from shared.content_hash import row_hashes
 from shared.disk import Disk, translated
 from shared.partitioning import Lake, Partition, SegmentName
 from shared.rows import Stream
 from shared.tables import SCHEMA_VERSION, Table
 from storage.published import Published, Tail
 
-_US_PER_HOUR = 3_600_000_000
 _SYMBOL_CHARS_MAX = 200  # a folder's name may have 255 bytes on every common filesystem
 
 
@@ -29,7 +29,7 @@ class SegmentOptions:
     raw_format: str = "parquet"  # ndjson: readable with a pager, larger and slower
     compression: str = "zstd"
     compression_level: int = 3
-    buffer_mb: int = 64  # rows held before they are spilled as row groups
+    buffer_mb: int = 32  # rows held at once while a journal is sealed; about three times this is needed
 
 
 class Segment:
@@ -53,32 +53,39 @@ class Segment:
                 **kind.parquet_options(),
             )
 
-    def add(self, rows: pa.Table) -> None:
-        """Append rows, in the order they were captured."""
+    def add(self, rows: pa.Table, hash_sum: int) -> None:
+        """Append rows, in the order they were captured; `hash_sum` is their content hash."""
         seqs = np.asarray(rows.column("seq"))
         self._first_seq = min(self._first_seq, int(seqs.min()))
         self._last_seq = max(self._last_seq, int(seqs.max()))
         self._rows += rows.num_rows
-        self._hash = (self._hash + content_hash(rows)) % 2**64
+        self._hash = (self._hash + hash_sum) % 2**64
         self._tail = _tail(rows, self._tail)
         if self._parquet:
             self._parquet.write_table(rows, row_group_size=1 << 17)
-        else:
+        elif self._text:
             pl.DataFrame(rows).write_ndjson(self._text)
+        else:
+            raise AssertionError(f"{self.path} is finished")
 
     def finish(self, disk: Disk, *, boot_id: str) -> None:
         """Close the file with its facts inside, and wait until it is on the disk."""
         if self._parquet:
             self._parquet.add_key_value_metadata(self._facts() | {"daedalus.boot_id": boot_id})
             self._parquet.close()
+            self._parquet = None
         elif self._text:
             self._text.close()
+            self._text = None
+        else:
+            return
         disk.sync_file(self.path)
 
     def abandon(self) -> None:
         """Let the file go unfinished: on a full disk even its end cannot be written."""
         if self._parquet:
             self._parquet.is_open = False  # else its destructor tries once more, and complains
+            self._parquet = None
 
     def _facts(self) -> dict[str, str]:
         assert self._tail
@@ -133,21 +140,28 @@ class Staging:
         self.folder = lake.staging / str(journal_id)
         self._lake, self._id, self._options, self._disk = lake, journal_id, options, disk
         self._segments: dict[Path, Segment] = {}
+        self.boot_id = ""  # whose monotonic clock the rows bear, by the journal; empty if it does not say
 
-    def add(self, kind: Table, batches: list[pa.RecordBatch]) -> None:
-        """Split rows of one table by stream and hour and append each part to its file."""
-        frame = pl.DataFrame(pa.Table.from_batches(batches, schema=kind.journal_schema))
-        moment = pl.when(pl.col("origin") == "ws").then("capture_ts").otherwise(pl.coalesce("timestamp", "capture_ts"))
-        frame = frame.with_columns(_hour=moment.dt.timestamp("us") // _US_PER_HOUR)
-        groups = frame.partition_by("source", "exchange", "symbol", "_hour", maintain_order=True, as_dict=True)
-        for (source, exchange, symbol, hour), part in groups.items():
-            stream = Stream(str(source), str(exchange), kind.name, str(symbol))
-            self._segment(stream, int(hour), kind).add(self._ready_rows(part, kind, int(hour)))
+    def add(self, kind: Table, rows: pa.Table, *, is_all: bool) -> None:
+        """Append rows of one table to their files; whether these are all that the files will have."""
+        found = split(kind, rows)
+        if len(found.keys) > 1:
+            rows = rows.take(pa.array(np.argsort(found.places, kind="stable")))
+        hours = np.repeat([key.hour for key in found.keys], found.counts)
+        rows = self._ready_rows(rows, kind, hours)
+        hashes, start = row_hashes(rows), 0
+        for key, count in zip(found.keys, found.counts.tolist(), strict=True):
+            segment = self._segment(key.stream, key.hour, kind)
+            part = hashes[start : start + count]
+            segment.add(rows.slice(start, count), int(np.sum(part, dtype=np.uint64)))
+            start += count
+            if is_all:
+                self._finish(segment)
 
     def _segment(self, stream: Stream, hour: int, kind: Table) -> Segment:
         if len(stream.symbol) > _SYMBOL_CHARS_MAX:
             raise ValueError(f"symbol {stream.symbol[:40]!r}... is too long to name a folder")
-        partition = Partition.of_us(stream.exchange, stream.symbol, hour * _US_PER_HOUR)
+        partition = Partition.of_us(stream.exchange, stream.symbol, hour * US_PER_HOUR)
         suffix = "ndjson" if self._options.raw_format == "ndjson" else "parquet"
         name = SegmentName(f"{partition.start():%Y%m%dT%H}", self._id.counter, self._id.epoch, suffix)
         folder = self._lake.ready_dir(stream.source, stream.table, partition)
@@ -158,31 +172,39 @@ class Staging:
                 self._segments[ready] = Segment(staged, stream, kind, self._options)
         return self._segments[ready]
 
-    def _ready_rows(self, part: pl.DataFrame, kind: Table, hour: int) -> pa.Table:
-        moment = Partition.of_us("x", "x", hour * _US_PER_HOUR)
-        part = part.with_columns(
-            collected_at=pl.col("capture_ts").dt.timestamp("ms"),
-            epoch=pl.lit(self._id.epoch),
-            year=pl.lit(moment.year, pl.Int32),
-            month=pl.lit(moment.month, pl.Int32),
-            day=pl.lit(moment.day, pl.Int32),
-            hour=pl.lit(moment.hour, pl.Int32),
-        )
-        return part.select(kind.ready_schema.names).to_arrow().cast(kind.ready_schema)
+    def _ready_rows(self, rows: pa.Table, kind: Table, hours: "np.ndarray[Any, np.dtype[np.int64]]") -> pa.Table:
+        moments = pa.array(hours * 3600, pa.timestamp("s", "UTC"))
+        added = {
+            "collected_at": pc.divide(rows.column("capture_ts").cast(pa.int64()), 1000),
+            "epoch": pa.repeat(pa.scalar(self._id.epoch), rows.num_rows),
+            "year": pc.year(moments),
+            "month": pc.month(moments),
+            "day": pc.day(moments),
+            "hour": pc.hour(moments),
+        }
+        schema = kind.ready_schema
+        columns = [
+            added[field.name].cast(field.type) if field.name in added else rows.column(field.name) for field in schema
+        ]
+        return pa.Table.from_arrays(columns, schema=schema)
 
     def abandon(self) -> None:
         """Let every file go unfinished; the next attempt clears the folder."""
         for segment in self._segments.values():
             segment.abandon()
 
-    def finish(self, *, boot_id: str) -> list[tuple[str, Published]]:
-        """Close and sync every file; the staged names with the lines they will have in the log.
+    def finish_open(self) -> None:
+        """Close and sync the files that are still open."""
+        for segment in self._segments.values():
+            self._finish(segment)
 
-        Args:
-            boot_id: whose monotonic clock the rows bear, by the journal; empty if it does not say.
-        """
+    def _finish(self, segment: Segment) -> None:
         with translated(self.folder):
-            for segment in self._segments.values():
-                segment.finish(self._disk, boot_id=boot_id)
+            segment.finish(self._disk, boot_id=self.boot_id)
+
+    def finish(self) -> list[tuple[str, Published]]:
+        """Close and sync every file; the staged names with the lines they will have in the log."""
+        self.finish_open()
+        with translated(self.folder):
             self._disk.sync_dir(self.folder)
             return [(segment.path.name, segment.entry(ready)) for ready, segment in self._segments.items()]
