@@ -1,7 +1,6 @@
 """What sealing one journal costs: CPU per row, memory at its highest, open files. `python -m tests.benchmarks.seal`."""
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -90,7 +89,7 @@ def _watch_open_files() -> tuple[list[int], threading.Event]:
 
     def watch() -> None:
         while not over.wait(0.005):
-            counts.append(len(os.listdir("/proc/self/fd")))
+            counts.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
 
     threading.Thread(target=watch, daemon=True).start()
     return counts, over
