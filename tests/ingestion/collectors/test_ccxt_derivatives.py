@@ -16,7 +16,7 @@ from ingestion.inlet import Inlet
 from ingestion.intake import Intake
 from ingestion.retry import RetryPolicy
 from shared.clock import SystemClock
-from shared.rows import Candle, Funding, Instrument, Liquidation, Reject, Row
+from shared.rows import Candle, Funding, Gap, Instrument, Liquidation, Reject, Row
 
 SWAP = "BTC-USDT-SWAP"
 UNIFIED = "BTC/USDT:USDT"
@@ -131,7 +131,8 @@ async def collected(*tables: str, count: int) -> list[Row]:
                 while len(rows) < count:
                     if task.done():
                         task.result()
-                    rows += [row for capture in intake.take(rows=1 << 20) for row in capture.rows]
+                    taken = [row for capture in intake.take(rows=1 << 20) for row in capture.rows]
+                    rows += [row for row in taken if not isinstance(row, Gap)]
                     await asyncio.sleep(0.02)
         finally:
             task.cancel()
