@@ -39,6 +39,9 @@ BOOK_NOTE = (
     "changes of 100 ms together; begins with a REST snapshot of the best 1000 levels a side, what lies behind them is "
     "known from its first change on"
 )
+# The snapshots of a connection's books can be had within half a minute of the REST budget, here and at Binance US and
+# USD-M: so long a connection that is replaced must wait for the books of the new one, and hold back its updates.
+BOOKS_PER_CONNECTION = {"l2": 50, "orderbook": 50}
 SPOT_CHANNELS = {
     "trades": Channel("@trade", ("contiguous ids",), "every fill"),
     "ticker": Channel(
@@ -62,6 +65,7 @@ class Binance(Exchange):
         channels=SPOT_CHANNELS,
         limits=Limits(
             streams_per_connection=1024,
+            streams_of_table=BOOKS_PER_CONNECTION,
             symbols_per_message=200,
             messages_per_s=4,  # 5, and pongs count
             connections_per_minute=60,

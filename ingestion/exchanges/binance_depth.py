@@ -17,7 +17,7 @@ from typing import NamedTuple
 from shared.rows import L2Message
 
 HELD_LEVELS_MAX = 20_000  # per symbol, some 1.5 MB: 20 s of the busiest market, minutes of a usual one
-SNAPSHOT_WAITS_NS = 10_000_000_000  # for an update to follow on it; later ones can be no older
+SNAPSHOT_WAITS_NS = 5_000_000_000  # for an update to follow on it; later ones can be no older
 REPEATS_MAX = 100  # updates in a row with old numbers; then it is the numbers that began anew
 
 
@@ -63,6 +63,14 @@ class DepthSync:
         """The book that was made may be wrong: a new snapshot is wanted."""
         self._is_known, self._snapshot = False, None
         return Step(fetches=self._fetch())
+
+    def follows(self, message: L2Message) -> bool:
+        """Whether an update simply applies to the book that is out, as nearly all do; then it is a row, and taken."""
+        seen, last = self._seen, message.update_id
+        if not self._is_known or message.prev_update_id != seen or last is None or seen is None or last <= seen:
+            return False
+        self._seen, self._repeats = last, 0
+        return True
 
     def update(self, arrival: Arrival) -> Step:
         """What follows from the next update."""

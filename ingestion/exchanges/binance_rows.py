@@ -52,11 +52,9 @@ def levels_message(
         ValueError: a level is impossible.
     """
     msg_seq, update_id, prev_update_id = numbers
-    prices, sizes = [each[0] for each in bids], [each[1] for each in bids]
-    prices += [each[0] for each in asks]
-    sizes += [each[1] for each in asks]
-    if not prices:
+    if not bids and not asks:
         return None
+    prices, sizes = map(list, zip(*bids, *asks, strict=True))
     if not possible_levels(prices, sizes):
         raise ValueError(f"{symbol}: a level's price or size is impossible")
     sides = ["bid"] * len(bids) + ["ask"] * len(asks)

@@ -30,6 +30,7 @@ PING = msgspec.json.encode(
     {"method": "LIST_SUBSCRIPTIONS", "id": PING_ID}
 )  # the one request whose answer changes nothing
 _PAYLOAD_CHARS_MAX = 4096
+_CONTROLS = (Shutdown, Reply)
 
 
 class BinanceSession(Session):
@@ -75,7 +76,7 @@ class BinanceSession(Session):
         """The rows of one frame, oldest first."""
         self.frame_count += 1
         event = read(self._name, frame)
-        if isinstance(event, Shutdown | Reply | None):
+        if event is None or isinstance(event, _CONTROLS):
             self._control(event, mono_ns)
             return []
         symbol = self.symbols.get(event.s)
@@ -89,19 +90,17 @@ class BinanceSession(Session):
         return [row]
 
     def fetched(self, request: Request, body: bytes | None, wall_ns: int, mono_ns: int) -> Sequence[Row]:
-        """Nothing at once: a book's rows come as `Earlier`, each with its own time. A reject, where it is no book."""
+        """Nothing at once: a book's rows come as `Earlier`, each with its own time. Raises: FrameMalformed."""
         symbol = request.symbol
         if symbol not in self._raw_symbols:
             return []
-        arrival, rejects = None, []
         try:
             message = None if body is None else binance_rest.snapshot(symbol, body, self.frame_count)
-            arrival = None if message is None else Arrival(message, wall_ns, mono_ns)
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
-            payload = (body or b"")[:_PAYLOAD_CHARS_MAX].decode(errors="backslashreplace")
-            rejects.append(Reject(symbol, None, "l2", f"book by REST: {error}", payload))
+            raise FrameMalformed(self._name, f"book by REST: {error}") from error
+        arrival = None if message is None else Arrival(message, wall_ns, mono_ns)
         self._follow_step(symbol, self._sync(symbol).snapshot(arrival))
-        return rejects
+        return []
 
     def _follow(self) -> None:
         former = set(self.symbols)
@@ -172,9 +171,10 @@ class BinanceSession(Session):
         if message is None:
             sync.empty(event.U - 1 if event.pu is None else event.pu, event.u)
             return []
+        if sync.follows(message):
+            return self.book_rows(message, mono_ns)[0]
         step = sync.update(Arrival(message, wall_ns, mono_ns))
-        if not step.emits or step.cause or step.after:
-            self._follow_step(symbol, step)
+        self._follow_step(symbol, step)
         return self.book_rows(message, mono_ns)[0] if step.emits else []
 
     def _sync(self, symbol: str) -> DepthSync:

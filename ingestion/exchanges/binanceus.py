@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from ingestion.exchanges.binance import SPOT_CHANNELS, Binance
+from ingestion.exchanges.binance import BOOKS_PER_CONNECTION, SPOT_CHANNELS, Binance
 from ingestion.exchanges.binance_session import PING
 from ingestion.exchanges.protocol import Limits, Profile
 
@@ -19,6 +19,7 @@ class BinanceUs(Binance):
         channels=SPOT_CHANNELS,
         limits=Limits(
             streams_per_connection=1024,
+            streams_of_table=BOOKS_PER_CONNECTION,
             symbols_per_message=200,
             messages_per_s=4,
             connections_per_minute=60,

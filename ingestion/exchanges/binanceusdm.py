@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
-from ingestion.exchanges.binance import BOOK_NOTE, Binance
+from ingestion.exchanges.binance import BOOK_NOTE, BOOKS_PER_CONNECTION, Binance
 from ingestion.exchanges.binance_session import PING
 from ingestion.exchanges.protocol import Channel, Limits, Profile, Request, Subscription
 
@@ -47,6 +47,7 @@ class BinanceUsdm(Binance):
         },
         limits=Limits(
             streams_per_connection=1024,
+            streams_of_table=BOOKS_PER_CONNECTION,
             symbols_per_message=200,
             messages_per_s=8,  # 10
             connections_per_minute=60,

@@ -88,11 +88,9 @@ def book_message(symbol: str, message: BookMessage, msg_seq: int) -> L2Message |
         ValueError: a level is impossible. Half of a message would make a wrong book, so none of it is taken.
     """
     book = message.data
-    prices, sizes = [each[0] for each in book.b], [each[1] for each in book.b]
-    prices += [each[0] for each in book.a]
-    sizes += [each[1] for each in book.a]
-    if not prices:
+    if not book.b and not book.a:
         return None
+    prices, sizes = map(list, zip(*book.b, *book.a, strict=True))
     if not possible_levels(prices, sizes):
         raise ValueError(f"{symbol}: a level's price or size is impossible")
     sides = ["bid"] * len(book.b) + ["ask"] * len(book.a)

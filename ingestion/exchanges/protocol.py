@@ -210,7 +210,11 @@ class Session(ABC):
         """
 
     def fetched(self, request: Request, body: bytes | None, wall_ns: int, mono_ns: int) -> Sequence[Row]:
-        """The rows of a REST document that a `Fetch` asked for; `body` is None where it could not be had."""
+        """The rows of a REST document that a `Fetch` asked for; `body` is None where it could not be had.
+
+        Raises:
+            FrameMalformed: it is not what the exchange documents; `fetched` is called again with None.
+        """
         raise NotImplementedError(f"{type(self).__name__} fetches nothing")
 
     def resync(self, symbol: str) -> list[bytes]:

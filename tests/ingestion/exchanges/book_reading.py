@@ -37,7 +37,12 @@ class Stored:
         """The REST document that was asked for first (of one symbol)."""
         request = next(each for each in self.requests if symbol in (None, each.symbol))
         self.requests.remove(request)
-        self._take(self.session.fetched(request, body, 10**18 + mono_ns, mono_ns), mono_ns)
+        try:
+            rows = self.session.fetched(request, body, 10**18 + mono_ns, mono_ns)
+        except FrameMalformed:
+            self.malformed += 1
+            rows = self.session.fetched(request, None, 10**18 + mono_ns, mono_ns)
+        self._take(rows, mono_ns)
 
     def settle(self) -> None:
         """Take the events that something else than a frame has caused."""
