@@ -28,8 +28,9 @@ def figures(lake: Lake, lives: Lives, truth: Truth) -> Counter[str]:
     found["clock jumps of an hour"] = lives.clock_jumps
     found.update(_rows(lake, lives))
     found.update(_files(lake))
+    trades = bronze(lake)
     for symbol in SYMBOLS:
-        found.update(_trades(lake, truth, symbol))
+        found.update(_trades(lake, trades.filter(pl.col("symbol") == symbol), truth, symbol))
     found.update(_breaks(lake, truth))
     found["left over in active or staging"] += len([*lake.active.iterdir(), *lake.staging.iterdir()])
     return found
@@ -86,11 +87,10 @@ def _files(lake: Lake) -> Counter[str]:
     return Counter({"files opened by three readers": len(files), "files unreadable": unreadable})
 
 
-def _trades(lake: Lake, truth: Truth, symbol: str) -> Counter[str]:
+def _trades(lake: Lake, rows: pl.DataFrame, truth: Truth, symbol: str) -> Counter[str]:
     """Made = stored or inside a declared gap; what is declared was really lost; what is stored is what was made."""
     found: Counter[str] = Counter()
     made = {int(trade.id): trade for trade in truth.trades("coinbase", symbol)}
-    rows = bronze(lake).filter(pl.col("symbol") == symbol)
     by_epoch: defaultdict[str, set[int]] = defaultdict(set)
     columns = ("epoch", "trade_seq", "price", "amount", "side", pl.col("timestamp").dt.timestamp("us"))
     for epoch, number, price, amount, side, us in rows.select(*columns).iter_rows():
@@ -105,16 +105,16 @@ def _trades(lake: Lake, truth: Truth, symbol: str) -> Counter[str]:
     for epoch, cause, ids in _declared(lake, symbol):
         declared.update(ids)
         found["gaps declared with trades lost"] += 1
-        impossible = ids & by_epoch[epoch] or ids - set(made)
+        impossible = ids & by_epoch[epoch] or ids - made.keys()
         unexplained = cause not in WINDOWS and not ids & lost
         if impossible or unexplained:
             print(f"false gap in {symbol}: {epoch} {cause} {sorted(ids)[:5]}... of {len(ids)}")
             found["false gaps"] += 1
     found["trades made by the exchange"] = len(made)
     found["losses undeclared"] = len(reach - stored - declared)
-    runs = list(_runs(sorted(lost)))
+    runs, known = list(_runs(sorted(lost))), declared | stored
     found["gaps injected"] = len(runs)
-    found["gaps found"] = sum(run <= declared | stored for run in runs)
+    found["gaps found"] = sum(run <= known for run in runs)
     found["gaps found, of them refilled by a snapshot"] = sum(run <= stored for run in runs)
     return found
 
