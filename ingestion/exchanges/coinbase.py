@@ -213,7 +213,7 @@ class Coinbase(Exchange):
         names = {each.raw_symbol: each.symbol for each in wanted}
         try:
             products = msgspec.json.decode(body, type=_Products).products
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise FrameMalformed(self.profile.name, f"products by REST: {error}") from error
         return [
             Instrument(

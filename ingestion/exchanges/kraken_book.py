@@ -116,14 +116,16 @@ def _impossible(book: Book, symbol: str, side: str, level: BookLevel, reason: st
 def _plain(raw: msgspec.Raw) -> str:
     """A number's text without an exponent.
 
-    >>> _plain(msgspec.Raw(b"1e-08")), _plain(msgspec.Raw(b"0.00100000"))
-    ('0.00000001', '0.00100000')
+    >>> _plain(msgspec.Raw(b"1e-08")), _plain(msgspec.Raw(b"0.00100000")), _plain(msgspec.Raw(b"0e-8"))
+    ('0.00000001', '0.00100000', '0')
     """
     text = number_text(raw)
     if "e" not in text and "E" not in text:
         return text
     value = float(text)  # refuses what is no number, before any long text is made of it
-    if not (value == 0 or 1e-30 < abs(value) < 1e30):
+    if value == 0 and not set(text.lower().partition("e")[0]) & set("123456789"):
+        return "0"
+    if not 1e-30 < abs(value) < 1e30:
         raise ValueError(f"{text[:40]!r} is no number of a market")
     return format(Decimal(text), "f")
 

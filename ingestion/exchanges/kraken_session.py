@@ -16,8 +16,8 @@ from ingestion.exchanges.kraken_book import (
     unknown_book,
 )
 from ingestion.exchanges.protocol import Break, Exchange, Refused, Send, Session, Subscription
-from ingestion.exchanges.resync_pace import ResyncPace
-from shared.rows import OrderBook, Row
+from ingestion.exchanges.resync import ResyncPace, untrusted
+from shared.rows import Row
 
 CHANNEL_OF = {"trades": "trade", "ticker": "ticker", "candles": "ohlc", "l2": "book", "orderbook": "book"}
 BOOK_TABLES = ("l2", "orderbook")
@@ -36,6 +36,7 @@ class KrakenSession(Session):
         self._left: set[str] = set()  # no longer wanted; what is still on its way is let go in silence
         self._depths: dict[str, int] = {}  # of the books that are asked for, by Kraken's symbol
         self._decimals: dict[str, Decimals] = {}
+        self._empty: set[str] = set()  # ours; whose snapshot had no level: the first message with one is the whole book
         self._requests: dict[int, tuple[str, str, tuple[str, ...]]] = {}  # by number: method, channel, symbols
         self._request_count = 0
         self._pace = ResyncPace()
@@ -106,16 +107,22 @@ class KrakenSession(Session):
         if is_snapshot:  # proves more than a confirmation, which may have been lost
             self.unconfirmed -= self._books_of(symbol)
         decimals = self._decimals.setdefault(book.symbol, Decimals())
-        was_known = keeper.is_known or is_snapshot
-        decoded = decode_book(book, symbol, decimals, msg_seq=self.frame_count, is_snapshot=is_snapshot)
+        begins = is_snapshot or symbol in self._empty
+        decoded = decode_book(book, symbol, decimals, msg_seq=self.frame_count, is_snapshot=begins)
+        if begins and decoded.message is None and not decoded.rejects:
+            self._empty.add(symbol)
+            keeper.lose()
+            return []
+        self._empty.discard(symbol)
+        was_known = keeper.is_known or begins
         rows: list[Row] = []
         if decoded.message is not None:
             rows, _ = self.book_rows(decoded.message, mono_ns, labels=decoded.labels)
             if keeper.is_known:
                 cut_to_depth(keeper, decoded.message, self._depths.get(book.symbol, L2_DEPTH))
-        problem = self._problem(keeper, decoded, book.checksum, is_snapshot) if was_known else ""
+        problem = self._problem(keeper, decoded, book.checksum, begins) if was_known else ""
         if problem:
-            rows = [row for row in rows if not isinstance(row, OrderBook)]
+            rows = untrusted(rows)
             self._lost(keeper, problem, mono_ns)
         elif not keeper.is_known:
             self._ask_again(symbol, mono_ns)

@@ -11,9 +11,9 @@ from ingestion.exchanges.book import BookKeeper
 from ingestion.exchanges.okx_book import Decoded, checksum_of, decode_books
 from ingestion.exchanges.okx_rows import rows_of
 from ingestion.exchanges.protocol import Break, Exchange, Leaving, Refused, Repeated, Send, Session, Subscription
-from ingestion.exchanges.resync_pace import ResyncPace
+from ingestion.exchanges.resync import ResyncPace, untrusted
 from shared.errors import FrameMalformed
-from shared.rows import OrderBook, Row
+from shared.rows import Row
 
 CHANNEL_OF = {
     "trades": "trades-all",
@@ -50,6 +50,7 @@ class OkxSession(Session):
     def __init__(self, exchange: Exchange, wanted: Iterable[Subscription]) -> None:
         self._left: set[str] = set()  # no longer wanted; what is still on its way is let go in silence
         self._seq_ids: dict[str, int | None] = {}  # of each known book's last message; None: it has none
+        self._empty: set[str] = set()  # whose snapshot had no level: the first message with one is the whole book
         self._labelled: set[str] = set()  # books whose snapshot came with a checksum
         self._requests: dict[str, tuple[_Topic, ...]] = {}
         self._request_count = 0
@@ -114,33 +115,43 @@ class OkxSession(Session):
         is_snapshot = envelope.action == "snapshot"
         if not is_snapshot and envelope.action != "update":
             raise FrameMalformed(wire.EXCHANGE_NAME, f"action {envelope.action[:40]!r} of books")
-        labelled = symbol in self._labelled and keeper.is_known
+        known = keeper.is_known or symbol in self._empty
         rows: list[Row] = []
         for decoded in decode_books(
-            envelope.data, symbol, msg_seq=self.frame_count, is_snapshot=is_snapshot, labelled=labelled
+            envelope.data,
+            symbol,
+            msg_seq=self.frame_count,
+            is_snapshot=is_snapshot or symbol in self._empty,
+            labelled=symbol in self._labelled and known,
         ):
             rows += self._follow_book(keeper, decoded, is_snapshot, mono_ns)
         return rows
 
     def _follow_book(self, keeper: BookKeeper, decoded: Decoded, is_snapshot: bool, mono_ns: int) -> list[Row]:
-        symbol = keeper.symbol
+        symbol, is_empty = keeper.symbol, keeper.symbol in self._empty
+        was_known, problem = keeper.is_known or is_empty, None
         if is_snapshot:
             self.unconfirmed -= self._books_of(symbol)  # proves more than a confirmation, which may have been lost
             (self._labelled.add if decoded.checksum else self._labelled.discard)(symbol)
-        elif keeper.is_known and self._is_old(symbol, decoded):
-            self.events.append(Repeated())
+        elif was_known:
+            if self._is_old(symbol, decoded):
+                self.events.append(Repeated())
+                return []
+            problem = self._missing(symbol, decoded)
+        self._seq_ids[symbol] = decoded.seq_id
+        if (is_snapshot or is_empty) and decoded.message is None and not decoded.rejects and not problem:
+            self._empty.add(symbol)
+            keeper.lose()
             return []
-        was_known = keeper.is_known or is_snapshot
-        problem = self._missing(symbol, decoded) if was_known and not is_snapshot else None
+        self._empty.discard(symbol)
         rows: list[Row] = []
         if decoded.message is not None:
             labels = decoded.labels if symbol in self._labelled else None
             rows, _ = self.book_rows(decoded.message, mono_ns, labels=labels)
-        self._seq_ids[symbol] = decoded.seq_id
-        if was_known:
+        if was_known or is_snapshot:
             problem = problem or self._wrong(keeper, decoded)
         if problem:
-            rows = [row for row in rows if not isinstance(row, OrderBook)]
+            rows = untrusted(rows)
             self._lost(keeper, *problem, mono_ns)
         elif not keeper.is_known:
             self._ask_again(symbol, mono_ns)

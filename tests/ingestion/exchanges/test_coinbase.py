@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ingestion.exchanges import coinbase_wire as coinbase
+from ingestion.exchanges.coinbase import Coinbase
 from ingestion.exchanges.wire_values import UNKNOWN_SYMBOL
 from shared.errors import FrameMalformed
 from shared.rows import L2Message, Reject, Row, Trade
@@ -82,6 +83,12 @@ def test_a_candle_that_begins_after_the_calendar_is_a_reject() -> None:
     message = frame("candles", {"candles": [candle | {"start": "253402300800"}]})
     assert isinstance(only(message), Reject)
     assert not isinstance(only(message.replace(b"253402300800", b"253402300799")), Reject)
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"products":[{"product_id":"BTC-USD","status":"\xed\xa0\x80"}]}'])
+def test_a_document_of_products_that_is_none_is_malformed(body: bytes) -> None:
+    with pytest.raises(FrameMalformed):
+        Coinbase().instruments(body, [])
 
 
 def test_a_common_trade_is_a_row() -> None:

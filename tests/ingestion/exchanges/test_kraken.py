@@ -259,6 +259,21 @@ def test_a_missing_update_is_found_and_brings_that_one_book_anew_while_others_go
     assert not events(of)
 
 
+def test_a_book_that_begins_empty_begins_with_its_first_levels() -> None:
+    of = session(stream("l2"), stream("orderbook"), orderbook_interval_ns=0)
+    of.opening()
+    assert receive(of, book_frame("snapshot", [], [], 0)) == []
+    rows = receive(of, book_frame("update", BIDS, ASKS, digits_crc(ASKS, BIDS)))
+    assert [(type(row), getattr(row, "is_snapshot", None)) for row in rows] == [(L2Message, True), (OrderBook, None)]
+    assert not events(of)
+    assert receive(of, book_frame("snapshot", [], [], 0)) == []
+    rows = receive(
+        of, book_frame("update", BIDS[:1], ASKS, digits_crc(ASKS, BIDS))
+    )  # one was lost: no book to begin with
+    assert [(type(row), getattr(row, "is_snapshot", None)) for row in rows] == [(L2Message, False)]
+    assert [type(event) for event in events(of)] == [Break, Send]
+
+
 def test_an_impossible_level_is_a_reject_the_others_are_kept_and_the_book_is_lost() -> None:
     of = with_books(BTC)
     rows = receive(of, book_frame("update", [("9.9", "-1"), ("9.8", "4.00")], [('"x"', "1")], 0))
@@ -277,6 +292,11 @@ def test_a_book_that_fails_again_and_again_is_asked_for_ever_more_slowly() -> No
     assert len(asked) < 8
     receive(of, book_frame("update", BIDS, [], 1), 400 * SECOND_NS)
     assert [type(event) for event in events(of)] == [Send]
+
+
+@pytest.mark.parametrize("size", ["1e-999999999999999999998", "1e-400", "1e400", "1E999999999999999999999"])
+def test_a_size_that_only_rounding_makes_zero_removes_nothing(size: str) -> None:
+    assert [type(row) for row in receive(with_books(BTC), book_frame("update", [("9.9", size)], [], 0))] == [Reject]
 
 
 def test_a_book_without_a_checksum_is_followed_and_not_judged() -> None:

@@ -362,6 +362,29 @@ def test_a_missing_update_brings_that_one_book_anew_while_others_go_on() -> None
     assert not events(of)
 
 
+def test_a_book_that_begins_empty_begins_with_its_first_levels() -> None:
+    of = session(stream("l2"), stream("orderbook"), orderbook_interval_ns=0)
+    assert receive(of, book(10, -1, [], [], action="snapshot")) == []
+    assert receive(of, book(10, 10, [], [])) == []
+    rows = receive(of, book(11, 10, [["9.9", "5"]], []))
+    assert [type(row) for row in rows] == [L2Message, OrderBook]
+    assert (rows[0].is_snapshot, rows[1].bids, rows[1].asks) == (True, [(9.9, 5.0)], [])
+    assert not receive(of, book(12, 11, [["9.8", "5"]], []))[0].is_snapshot
+    assert not events(of)
+
+
+def test_a_snapshot_that_cannot_be_trusted_begins_no_book() -> None:
+    of = session(stream("l2"), stream("orderbook"), orderbook_interval_ns=0)
+    rows = receive(of, book(10, -1, [["9.9", "5"], ["9.8", "x"]], [], action="snapshot"))
+    assert [type(row) for row in rows] == [L2Message, Reject]
+    assert not rows[0].is_snapshot
+    assert [type(event) for event in events(of)] == [Break, Send]
+    receive(of, book(10, -1, [], [], action="snapshot"))
+    rows = receive(of, book(20, 15, [["9.9", "5"]], []))  # 11 to 15 are missing
+    assert not rows[0].is_snapshot
+    assert [type(event) for event in events(of)] == [Break]  # asked for a moment ago
+
+
 def test_a_snapshot_that_was_lost_is_asked_for_when_an_update_shows_it() -> None:
     of = session(stream("l2"))
     of.opening()
