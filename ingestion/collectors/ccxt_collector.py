@@ -50,10 +50,12 @@ class CcxtCollector(BaseCollector):
             raise ValueError(f"{self.options.ccxt_id} cannot become {options.ccxt_id}: that is another collector")
         if options == self.options:
             return
-        if self._with_markets is not None:
-            if not set(options.symbols) <= set(self._with_markets.markets):
-                await self._with_markets.load_markets(True)  # it may have been listed since
-            if refusal := self._refusal(self._with_markets, options):
+        if self._session is not None:
+            exchange = self._session.exchange
+            if not set(options.symbols) <= set(exchange.markets):
+                await exchange.load_markets(True)  # it may have been listed since
+                self._with_markets = exchange
+            if refusal := self._refusal(exchange, options):
                 raise SettingsInvalid(
                     f"ccxt.exchanges.{options.exchange_id}: {refusal}", hint="What was collected goes on; correct it"
                 )

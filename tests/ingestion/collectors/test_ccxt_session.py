@@ -156,6 +156,8 @@ async def test_symbols_come_and_go_while_it_runs() -> None:
         with pytest.raises(SettingsInvalid, match="no market ETH/UDS; similar: ETH/USD"):
             await rig.collector.change(options(exchange, trades=("ETH/UDS",)))
         assert rig.collector.options.trades == ("BTC/USD",)
+        for known in (rig.collector._with_markets, rig.collector._session.exchange):
+            known.markets.pop("ETH/USD", None)  # it is listed only now
         await rig.collector.change(options(exchange, trades=("ETH/USD",)))
         await rig.until(lambda: any(row.symbol == "ETH-USD" for row in rig.rows(Trade)))
         last = max(row.trade_seq for row in rig.rows(Trade) if row.symbol == "BTC-USD")
