@@ -17,6 +17,10 @@ class CoinbaseChannels(Section):
     """The exchange's running summary. null: `coinbase.symbols`; []: off; or a list of its own."""
     level2: ListOf[Product] | None = None
     """Every change of the order book. null: `coinbase.symbols`; []: off; or a list of its own."""
+    orderbook: ListOf[Product] | None = ()
+    """Snapshots of the best levels, see `orderbook_depth`. null: `coinbase.symbols`; []: off; or a list of its own."""
+    candles: ListOf[Product] | None = ()
+    """The exchange's own candles of 5 minutes. null: `coinbase.symbols`; []: off; or a list of its own."""
 
 
 class Coinbase(Section):
@@ -27,10 +31,14 @@ class Coinbase(Section):
     symbols: ListOf[Product] = ()
     """Products in Coinbase's own form, as BTC-USD."""
     channels: CoinbaseChannels = CoinbaseChannels()
+    orderbook_depth: Annotated[int, Field(ge=1, le=5000)] = 50
+    """Levels per side that an order book snapshot keeps."""
+    orderbook_interval_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 1000
+    """Least time between two snapshots of one book; 0: one with every change."""
     ws_url: Address = "wss://advanced-trade-ws.coinbase.com"
     """Where the market data comes from; a local simulator's address goes here."""
     rest_url: Address = "https://api.coinbase.com/api/v3/brokerage/market"
-    """Where backfill and gap repair ask."""
+    """Where instruments, backfill and gap repair ask."""
     silence_timeout_s: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
     """Reconnect after this long without any message."""
     api_key: Secret = None
@@ -43,11 +51,7 @@ class Coinbase(Section):
         """Channel -> products, only what is on."""
         if not self.enabled:
             return {}
-        lists = {
-            "market_trades": self.channels.market_trades,
-            "ticker": self.channels.ticker,
-            "level2": self.channels.level2,
-        }
+        lists = {name: getattr(self.channels, name) for name in type(self.channels).model_fields}
         chosen = {name: self.symbols if own is None else own for name, own in lists.items()}
         return {name: symbols for name, symbols in chosen.items() if symbols}
 
@@ -148,6 +152,8 @@ class Ingestion(Section):
     """Longest wait before a new connection, in seconds."""
     clock_step_ms: Annotated[int, Field(ge=1, le=60_000)] = 100
     """A larger jump of the machine's clock within a second is recorded in gaps; ntpd steps from 128 ms on."""
+    max_orderbook_depth: Annotated[int, Field(ge=1, le=5000)] | None = None
+    """A cap on every `orderbook_depth`; null: none."""
     store_info_json: bool = False
     """true: keep the exchange's own record beside each row; doubles the files."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import PrivateAttr, ValidationError
 
 from config.capture import Ccxt, Coinbase, Ingestion
+from config.native import Native
 from config.places import Logging, Storage
 from config.problems import SettingsRefused, problems_of
 from config.reference import dotted, entries
@@ -28,6 +29,7 @@ class Settings(OldKeys):
     """Everything Daedalus can be told."""
 
     coinbase: Coinbase = Coinbase()
+    native: Native = Native()
     ccxt: Ccxt = Ccxt()
     ingestion: Ingestion = Ingestion()
     etl: Etl = Etl()

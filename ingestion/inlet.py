@@ -26,6 +26,7 @@ class FeedStatistics:
     repeated_frames: int = 0
     silence_looks: int = 0  # REST looks at streams that fell silent
     silences: int = 0  # streams found dead by them
+    superseded_rows: int = 0  # of a connection whose successor had brought their stream already
     last_row_wall_ns: int = 0
     connects: int = 0
     clock_steps: int = 0
@@ -62,8 +63,20 @@ class Inlet:
         """Return when the queue has room."""
         await self._intake.room()
 
-    def take(self, rows: Sequence[Row], wall_ns: int, mono_ns: int, frame_bytes: int, *, frames: int = 1) -> None:
-        """Take the rows of one message, or of several that came together. Not a coroutine: it runs for each."""
+    def take(
+        self,
+        rows: Sequence[Row],
+        wall_ns: int,
+        mono_ns: int,
+        frame_bytes: int,
+        *,
+        frames: int = 1,
+        origin: str = "ws",
+    ) -> None:
+        """Take the rows of one message, or of several that came together. Not a coroutine: it runs for each.
+
+        All rows of one stream have one `origin`: recovery reads a stream's count batch by batch.
+        """
         statistics, feed = self.statistics, self._feed
         statistics.frames += frames
         if not rows:
@@ -72,7 +85,7 @@ class Inlet:
         statistics.last_row_wall_ns = wall_ns
         if numbered is not rows or Reject in set(map(type, rows)):
             self._count(numbered)
-        capture = Capture(feed.source, feed.exchange, wall_ns, mono_ns, numbered, seqs, frame_bytes)
+        capture = Capture(feed.source, feed.exchange, wall_ns, mono_ns, numbered, seqs, frame_bytes, origin)
         statistics.rows += capture.count
         self._newest = capture
         self._intake.append(capture)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from ingestion.capture import Capture
-from ingestion.collectors.base_collector import BaseCollector
+from ingestion.collectors.base_collector import Collector
 from ingestion.continuity import Feed
 from ingestion.inlet import Inlet
 from ingestion.intake import Intake
@@ -21,7 +21,7 @@ from ingestion.rounds import Rounds
 from ingestion.writers.parquet_writer import StreamingParquetWriter
 from shared.clock import Clock, boot_id
 from shared.disk import Disk
-from shared.errors import LakeUnusable
+from shared.errors import DaedalusError, LakeUnusable
 from shared.log import get_log
 from shared.partitioning import stored_exchange
 from shared.rows import Stream
@@ -60,6 +60,8 @@ class IngestionPipeline:
         self._intake = Intake(bytes_max=options.queue_bytes_max, rows_max=options.queue_rows_max)
         self._feeds: dict[tuple[str, str], Feed] = {}
         self._inlets: list[Inlet] = []
+        self._running: dict[Collector, asyncio.Task[None]] = {}
+        self._tasks: asyncio.TaskGroup | None = None  # of the collectors
         self._stopping = asyncio.Event()
         self._collecting = True
         self._write_thread = ThreadPoolExecutor(1, "writer")
@@ -90,7 +92,30 @@ class IngestionPipeline:
         """Ask `run` to end: collectors first, then everything queued is written, synced and sealed."""
         self._stopping.set()
 
-    async def run(self, collectors: Sequence[BaseCollector], *, heartbeat: Path | None = None) -> None:
+    def add(self, collector: Collector) -> None:
+        """Start one more collector while others run; what it is refused ends it alone."""
+        if self._tasks is not None and not self._stopping.is_set():
+            self._running[collector] = self._tasks.create_task(self._run_added(collector))
+
+    async def remove(self, collector: Collector, *, cause: str, evidence: str) -> None:
+        """End one collector; where its streams come back, this is why they were away."""
+        task = self._running.pop(collector, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        collector.inlet.interrupt(cause, evidence)
+        collector.inlet.tell("stop", evidence)
+        self._inlets.remove(collector.inlet)
+
+    async def _run_added(self, collector: Collector) -> None:
+        try:
+            await collector.run()
+        except* DaedalusError as group:
+            error = _first(group)
+            assert isinstance(error, DaedalusError), "of a group of them"
+            log.error("not collected; the others go on", feed=collector.inlet.name, problem=error.line())  # noqa: TRY400
+
+    async def run(self, collectors: Sequence[Collector], *, heartbeat: Path | None = None) -> None:
         """Collect until stopped, or until a collector fails: then everything is sealed first, and its error raised.
 
         An error of the writer ends all at once; the next start recovers what was synced.
@@ -120,16 +145,16 @@ class IngestionPipeline:
         if failure:
             raise failure
 
-    async def _collect(self, collectors: Sequence[BaseCollector], heartbeat: Path | None) -> BaseException | None:
+    async def _collect(self, collectors: Sequence[Collector], heartbeat: Path | None) -> BaseException | None:
         """Run the collectors until asked to stop; the error that ended them, if one did. None of them runs any more."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(collector.run()) for collector in collectors]
-                running.append(tasks.create_task(self._rounds.run()))
-                if heartbeat:
-                    running.append(tasks.create_task(self._beat(heartbeat)))
+            async with asyncio.TaskGroup() as self._tasks:
+                for collector in collectors:
+                    self._running[collector] = self._tasks.create_task(collector.run())
+                beating = [self._tasks.create_task(self._beat(heartbeat))] if heartbeat else []
+                beating.append(self._tasks.create_task(self._rounds.run()))
                 await self._stopping.wait()
-                for task in running:
+                for task in [*self._running.values(), *beating]:
                     task.cancel()
         except BaseExceptionGroup as group:
             return _first(group)
@@ -208,6 +233,7 @@ class IngestionPipeline:
             "rows_total": self._intake.rows_total,
             "clock": self._rounds.statistics,
             "feeds": {inlet.name: asdict(inlet.statistics) for inlet in self._inlets},
+            "connections": {each.inlet.name: each.report() for each in self._running},
         }
 
 

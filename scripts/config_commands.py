@@ -35,10 +35,11 @@ def schema() -> None:
 
 def _capture(settings: Settings) -> Iterator[str]:
     sources = {"coinbase": settings.coinbase.subscriptions}
+    sources |= {f"native {name}": exchange.subscriptions for name, exchange in settings.native.exchanges.items()}
     sources |= {f"ccxt {name}": exchange.subscriptions for name, exchange in settings.ccxt.exchanges.items()}
     captured = {name: channels for name, channels in sources.items() if channels}
     if not captured:
-        yield "capture: nothing; name symbols under coinbase or ccxt.exchanges"
+        yield "capture: nothing; name symbols under coinbase, native.exchanges or ccxt.exchanges"
     for name, channels in captured.items():
         yield f"capture {name}:"
         for channel, symbols in channels.items():

@@ -19,7 +19,7 @@ coinbase: # the native collector
   symbols: [{products}]
   channels: {{ticker: [], level2: []}} # trades only
   ws_url: {coinbase_ws_url}
-  rest_url: {coinbase_rest_url}
+  rest_url: {coinbase_rest_url}/api/v3/brokerage/market
 ccxt:
   exchanges:
     kraken: # through ccxt.pro

@@ -5,6 +5,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from ingestion.inlet import Inlet
 from ingestion.retry import RetryPolicy
@@ -21,8 +22,20 @@ class SessionEnd:
     retry_after_s: float = 0.0  # the exchange's own wish
 
 
+class Collector(Protocol):
+    """What the pipeline runs."""
+
+    inlet: Inlet
+
+    async def run(self) -> None:
+        """Collect until cancelled."""
+
+    def report(self) -> list[dict[str, Any]]:
+        """How each connection is doing, for the heartbeat file."""
+
+
 class BaseCollector(ABC):
-    """A collector runs sessions until it is cancelled; only a refusal of the very first one stops it."""
+    """Runs sessions until it is cancelled; only a refusal of the very first one stops it."""
 
     def __init__(
         self,
@@ -40,6 +53,10 @@ class BaseCollector(ABC):
     async def session(self) -> SessionEnd:
         """Connect, subscribe, and put rows until the connection is over. Network errors end it, they do not raise."""
 
+    def report(self) -> list[dict[str, Any]]:
+        """How each connection is doing, for the heartbeat file."""
+        return []
+
     async def run(self) -> None:
         """Run session after session.
 
@@ -56,7 +73,7 @@ class BaseCollector(ABC):
                 raise ExchangeRefused(f"{self.inlet.name}: {end.evidence}")
             self.inlet.interrupt("disconnect" if end.cause == "refused" else end.cause, end.evidence)
             lasted_s = (self.inlet.clock.mono_ns() - began_ns) / 1e9
-            if _is_well(rows=self.inlet.statistics.rows - rows_before, lasted_s=lasted_s, waited_s=waited_s):
+            if is_well(rows=self.inlet.statistics.rows - rows_before, lasted_s=lasted_s, waited_s=waited_s):
                 delays_s = self._retry.delays_s(self._rng)
             delay_s = next(delays_s, None)
             if delay_s is None:
@@ -69,10 +86,10 @@ class BaseCollector(ABC):
             await self._sleep(waited_s)
 
 
-def _is_well(*, rows: int, lasted_s: float, waited_s: float) -> bool:
+def is_well(*, rows: int, lasted_s: float, waited_s: float) -> bool:
     """Whether a session shows that the exchange is well, so that back-off begins anew: it was worth the wait for it.
 
-    >>> _is_well(rows=9, lasted_s=50.0, waited_s=1.0), _is_well(rows=9, lasted_s=0.5, waited_s=1.0)
+    >>> is_well(rows=9, lasted_s=50.0, waited_s=1.0), is_well(rows=9, lasted_s=0.5, waited_s=1.0)
     (True, False)
     """
     return rows > 0 and lasted_s > waited_s

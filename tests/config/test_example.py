@@ -61,7 +61,7 @@ def test_every_value_of_the_example_is_the_default_or_marked_an_example():
     written = unmarked(yaml.compose(TEXT))
     assert written["ingestion"]["queue_max_mb"] == 64
     assert "symbols" not in written["coinbase"]
-    defaults = Settings.model_validate({"ccxt": {"exchanges": {"kraken": {}}}})
+    defaults = Settings.model_validate({section: {"exchanges": {"kraken": {}}} for section in ("native", "ccxt")})
     assert Settings.model_validate(written) == defaults
 
 

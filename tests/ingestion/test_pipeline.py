@@ -239,7 +239,7 @@ def test_a_recovery_that_fails_leaves_the_lake_free(lake: Lake, monkeypatch: pyt
         (
             "ccxt: {exchanges: {coinbase: {channels: {watchTrades: [BTC/USD]}}, "
             "coinbaseadvanced: {channels: {watchTicker: [BTC/USD]}}}}",
-            "coinbase and coinbaseadvanced are one exchange",
+            "ccxt.exchanges.coinbase and ccxt.exchanges.coinbaseadvanced are one exchange",
         ),
     ],
 )

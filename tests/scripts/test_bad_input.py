@@ -1,5 +1,6 @@
 """What a user's mistake or a full disk looks like: one line that says what to do, exit code 2, nothing lost."""
 
+import json
 import os
 import shutil
 import signal
@@ -124,10 +125,15 @@ def test_a_full_disk_stops_with_one_line_and_keeps_what_was_acknowledged(
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
     command = [sys.executable, "-m", "scripts.cli", "ingest", "--config", config]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-    time.sleep(3)
+    lake, deadline_s = Lake.under(small_disk), time.monotonic() + 60
+    heartbeat = lake.state / "ingestion.json"
+    while time.monotonic() < deadline_s:
+        beat = json.loads(heartbeat.read_text())
+        if beat["pid"] == process.pid and beat["rows_total"] > 5000:
+            break
+        time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 0
-    lake = Lake.under(small_disk)
     trades = bronze(lake)
     assert trades["epoch"].n_unique() >= 2  # what was captured before the disk was full is there
     for _, rows in trades.group_by("epoch"):

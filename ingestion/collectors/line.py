@@ -1,0 +1,273 @@
+"""`Line`: the connections of one shard, one after another and, when one is replaced in good order, for a while two."""
+
+import asyncio
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, TypeAlias
+
+from ingestion.collectors.base_collector import SessionEnd, is_well
+from ingestion.collectors.connection import Connection
+from ingestion.collectors.replacement import Replacement
+from ingestion.collectors.venue import Venue
+from ingestion.confirmation import CONFIRM_S, Confirmations, named_in
+from ingestion.exchanges.protocol import Break, Refused
+from ingestion.handover import Key
+from ingestion.retry import RetryPolicy
+from ingestion.shards import Shard, channel_of, rotation_age_s
+from shared.errors import ExchangeRefused
+from shared.log import get_log
+
+_BOOKS = frozenset({"l2", "orderbook"})
+_LOOK_S = 1.0  # how soon it is noticed that a connection is open, and ages
+_Task: TypeAlias = "asyncio.Task[SessionEnd]"
+
+
+@dataclass
+class Surroundings:
+    """What the lines of one collector share."""
+
+    venue: Venue
+    retry: RetryPolicy
+    rng: random.Random
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+
+class Line:
+    """Carries the streams of one shard for ever. `run` raises what must end the collector."""
+
+    def __init__(self, shard: Shard, around: Surroundings) -> None:
+        self.shard, self._around = shard, around
+        self._venue, self._inlet = around.venue, around.venue.inlet
+        self._open: dict[Connection, _Task] = {}  # one; two while one replaces the other
+        self._replacement: Replacement | None = None
+        self._wanted_rotation = asyncio.Event()
+        self._urgent = False  # the exchange will close the connection
+        self._rotate_from_s = 0.0  # not again before, after one has failed
+        self._confirmations = Confirmations()
+        self.reconnects, self.rotations = 0, 0
+        self._log = get_log("collector").bind(feed=self._inlet.name, shard=shard.number)
+
+    async def run(self) -> None:
+        """Keep the shard connected until cancelled.
+
+        Raises:
+            ExchangeRefused: the exchange refused before anything came from it, or no attempt is left.
+            SettingsInvalid: the address is none.
+        """
+        delays_s, waited_s = self._around.retry.delays_s(self._around.rng), 0.0
+        connection = self._connect()
+        try:
+            while True:
+                end, successor = await self._live(connection)
+                if end is None:
+                    assert successor is not None, "a connection ends or is replaced"
+                    connection = successor
+                    continue
+                self._ended(end, connection)
+                if successor is not None:
+                    connection = successor
+                    continue
+                if is_well(rows=connection.rows, lasted_s=connection.age_s, waited_s=waited_s):
+                    delays_s = self._around.retry.delays_s(self._around.rng)
+                delay_s = next(delays_s, None)
+                if delay_s is None:
+                    raise ExchangeRefused(
+                        f"{self._inlet.name}: connection ended ({end.evidence}) and no reconnect is left",
+                        hint="ingestion.max_reconnect_attempts: -1 reconnects for ever",
+                    )
+                waited_s = max(delay_s, end.retry_after_s)
+                self._log.warning("reconnecting", cause=end.cause, evidence=end.evidence, delay_s=round(waited_s, 2))
+                await asyncio.sleep(waited_s)
+                self.reconnects += 1
+                connection = self._connect()
+        finally:
+            for task in self._open.values():
+                task.cancel()
+            await asyncio.gather(*self._open.values(), return_exceptions=True)
+
+    def change(self, shard: Shard) -> None:
+        """Carry other streams: what is in both goes on untouched."""
+        added, removed = shard.subscriptions - self.shard.subscriptions, self.shard.subscriptions - shard.subscriptions
+        exchange = self._venue.exchange
+        carried = {(channel_of(exchange, each.table), each.raw_symbol) for each in self.shard.subscriptions - removed}
+        shared = {each for each in added if (channel_of(exchange, each.table), each.raw_symbol) in carried}
+        self.shard = shard
+        for connection in self._open:
+            connection.leave(sorted(removed))
+            connection.ask(sorted(added - shared))
+        if shared:  # a book that is subscribed already comes whole only on another connection
+            self.rotate("the settings changed")
+
+    def rotate(self, why: str, *, urgent: bool = False) -> None:
+        """Replace the connection: the new one is open before the old one is closed."""
+        self._log.info("replacing the connection", why=why)
+        self._urgent = self._urgent or urgent
+        self._wanted_rotation.set()
+
+    def report(self) -> list[dict[str, Any]]:
+        """How each connection is doing."""
+        return [
+            {
+                "connection": each.number,
+                "shard": self.shard.number,
+                "url": each.url,
+                "streams": len(self.shard.subscriptions),
+                "age_s": round(each.age_s, 1),
+                "rows": each.rows,
+                "unconfirmed": len(each.session.unconfirmed | each.confirmations.refused),
+                "reconnects": self.reconnects,
+                "rotations": self.rotations,
+            }
+            for each in self._open
+        ]
+
+    def broken(self, connection: Connection, event: Break) -> None:
+        """Rows are missing: on the streams that this connection brings, and on no other's."""
+        self._inlet.statistics.sequence_breaks += 1
+        keys = self._keys()
+        if self._replacement is not None:
+            is_new, switched = connection is self._replacement.new, self._replacement.handover.switched
+            keys = [key for key in keys if key[0] == "trades" or (key in switched) is is_new]
+        wanted = [
+            key
+            for key in keys
+            if (event.tables is None or key[0] in event.tables) and (event.symbols is None or key[1] in event.symbols)
+        ]
+        self._interrupt(event.cause, event.evidence, wanted)
+
+    def refused(self, connection: Connection, event: Refused) -> None:
+        """A refused subscription is reported and the others go on; a refused connection ends."""
+        unconfirmed = connection.session.unconfirmed
+        refused = [event.subscription] if event.subscription else named_in(event.reason, unconfirmed)
+        for each in refused:
+            if connection.confirmations.refuse(each, connection.now_s):
+                connection.report(each, event.reason)
+                self._log.warning("subscription refused", table=each.table, symbol=each.symbol, reason=event.reason)
+        all_refused = connection.confirmations.refused >= self.shard.subscriptions
+        if all_refused and not self._venue.has_delivered:
+            connection.end(SessionEnd("refused", event.reason))
+        elif refused and event.subscription is None:  # the whole message was, for the sake of these
+            connection.ask(sorted(unconfirmed - connection.confirmations.refused))
+        elif not refused and (connection.rows or unconfirmed < self.shard.subscriptions):
+            self._log.warning("the exchange complains", reason=event.reason)
+        elif not refused:
+            connection.end(SessionEnd("refused", event.reason))
+
+    def leaving(self, connection: Connection, evidence: str) -> None:
+        """The exchange will close this connection: make the next one first."""
+        if self._replacement is None:
+            self.rotate(evidence, urgent=True)
+
+    def review(self, connection: Connection) -> None:
+        """Ask again for what is not confirmed, report what is not confirmed then either."""
+        confirmations, wanted = connection.confirmations, self.shard.subscriptions
+        for each in confirmations.confirmed(wanted, connection.session.unconfirmed):
+            self._log.info("subscription confirmed at last", table=each.table, symbol=each.symbol)
+        due = confirmations.due(wanted, connection.session.unconfirmed, connection.now_s)
+        for each in due.report:
+            reason = f"not confirmed within {2 * CONFIRM_S:.0f} s, though asked for twice"
+            connection.report(each, reason)
+            self._log.warning("subscription not confirmed", table=each.table, symbol=each.symbol)
+        connection.ask(due.ask)
+
+    def _connect(self) -> Connection:
+        around, self._confirmations = self._around, self._confirmations.successor()
+        wanted = self.shard.subscriptions - self._confirmations.refused
+        session = self._venue.exchange.session(wanted)
+        connection = Connection(
+            next(around.numbers), url=self.shard.url, session=session, venue=self._venue, owner=self
+        )
+        connection.confirmations = self._confirmations
+        self._open[connection] = asyncio.create_task(connection.run())
+        return connection
+
+    async def _live(self, connection: Connection) -> tuple[SessionEnd | None, Connection | None]:
+        """Wait for a connection's end: how it ended, and what carries its streams already.
+
+        The end is None where it was replaced in good order.
+        """
+        task = self._open[connection]
+        while True:
+            await self._until_due(connection, task)
+            if task.done():
+                return task.result(), None
+            async with nullcontext() if self._urgent else self._venue.rotating:
+                if task.done():
+                    return task.result(), None
+                new = self._connect()
+                replacement = self._replacement = Replacement(
+                    connection, new, inlet=self._inlet, wanted=lambda: self.shard.subscriptions
+                )
+                outcome = await replacement.run(task, self._open[new])
+            if outcome == "old ended":
+                return task.result(), new
+            if outcome == "replaced":
+                self._done(replacement)
+                self._wanted_rotation.clear()
+                self._urgent = False
+                self.rotations += 1
+                del self._open[connection]
+                return None, new
+            self._give_back(replacement, self._open.pop(new).result())
+
+    async def _until_due(self, connection: Connection, task: _Task) -> None:
+        """Return when the connection has ended, or is open and to be replaced."""
+        lifetime_s, number = self._venue.exchange.profile.limits.lifetime_s, self.shard.number
+        jitter = self._around.rng.random()
+        while not task.done():
+            waiting = asyncio.create_task(self._wanted_rotation.wait())
+            timeout_s = None if lifetime_s is None else _LOOK_S
+            if self._wanted_rotation.is_set() or connection.opened_ns is None:
+                timeout_s = _LOOK_S
+                await asyncio.wait({task}, timeout=timeout_s)
+            else:
+                await asyncio.wait({task, waiting}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            is_old = lifetime_s is not None and connection.age_s >= rotation_age_s(lifetime_s, number, jitter=jitter)
+            is_time = connection.now_s >= self._rotate_from_s
+            if connection.opened_ns is not None and is_time and (is_old or self._wanted_rotation.is_set()):
+                return
+
+    def _done(self, replacement: Replacement) -> None:
+        self._replacement = None
+        replacement.finish()
+
+    def _give_back(self, replacement: Replacement, end: SessionEnd) -> None:
+        """The new connection failed: its streams are the old one's again, and books must come anew."""
+        pause_s = max(end.retry_after_s, self._around.retry.delay_s_max * self._around.rng.uniform(0.5, 1.0))
+        self._log.warning("replacement failed", evidence=end.evidence, again_in_s=round(pause_s, 1))
+        self._rotate_from_s = replacement.old.now_s + pause_s
+        self._confirmations = replacement.old.confirmations
+        switched = replacement.handover.switched
+        self._interrupt("disconnect", f"a new connection failed: {end.evidence}", switched)
+        self._done(replacement)
+        for symbol in sorted({symbol for table, symbol in switched if table in _BOOKS}):
+            replacement.old.send(replacement.old.session.resync(symbol))
+
+    def _ended(self, end: SessionEnd, connection: Connection) -> None:
+        """A connection ended before another one had everything."""
+        self._inlet.statistics.sessions += 1
+        if end.cause == "refused" and not self._venue.has_delivered:
+            raise ExchangeRefused(f"{self._inlet.name}: {end.evidence}")
+        replacement, keys = self._replacement, self._keys()
+        if replacement is not None:
+            keys = [key for key in keys if key[0] == "trades" or key not in replacement.handover.switched]
+        self._interrupt("disconnect" if end.cause == "refused" else end.cause, end.evidence, keys)
+        if replacement is not None:
+            self._done(replacement)
+            self._wanted_rotation.clear()
+            self._urgent = False
+        del self._open[connection]
+
+    def _interrupt(self, cause: str, evidence: str, keys: Iterable[Key]) -> None:
+        symbols: dict[str, list[str]] = {}
+        for table, symbol in keys:
+            symbols.setdefault(table, []).append(symbol)
+        for table, some in symbols.items():
+            self._inlet.interrupt(cause, evidence, symbols=some, tables=(table,))
+
+    def _keys(self) -> list[Key]:
+        return [(each.table, each.symbol) for each in self.shard.subscriptions]
