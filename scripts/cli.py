@@ -27,6 +27,8 @@ COMMANDS: dict[str, Command] = {
     "ingest": Command("scripts.ingest:ingest", "Capture market data into the lake"),
     "watch": Command("scripts.watch:watch", "Turn captured segments into silver and bars as they arrive"),
     "query": Command("scripts.query:query", "Read a table of the lake"),
+    "gaps": Command("scripts.gaps:gaps", "List what was not captured, and why"),
+    "check": Command("scripts.check:check", "Prove that everything received is stored or declared"),
     "simulate": Command(
         "scripts.simulate:simulate", "Run a local exchange that speaks real wire protocols, with faults"
     ),

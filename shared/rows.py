@@ -251,6 +251,12 @@ GAP_CAUSES = {
     "clock_step": "the machine's clock was set; nothing is lost by it, times before and after are not comparable",
     "journal_damage": "rows were written and cannot be read any more",
 }
+GAP_STATUSES = {
+    "open": "rows are missing, or nobody can say whether; repair may still bring them",
+    "filled": "nothing is missing: the ids go on, or what was missing came late or was repaired, or nothing was lost",
+    "exchange_hole": "the exchange itself does not have these rows: it was asked",
+    "unrecoverable": "rows are missing and nothing can bring them back",
+}
 LIFECYCLE_CAUSES = frozenset({"start", "stop", "connect", "reject", "clock_step"})  # nothing is lost by them
 ALL = "all"  # the `symbol` and `channel` of what concerns a whole collector
 ROW_TYPES: dict[str, type[Row]] = {

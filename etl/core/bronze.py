@@ -8,8 +8,8 @@ import polars as pl
 
 from shared.errors import DaedalusError
 from shared.partitioning import Lake, SegmentName
-from shared.tables import table
 from storage.published import Published, log_paths, read_log
+from storage.segments import read_segment
 
 EPOCHS_REMEMBERED = 256  # of which a position keeps the last journal; older ones are wholly consumed
 
@@ -72,10 +72,12 @@ def read_trades(lake: Lake, journals: list[list[Published]], columns: tuple[str,
     if missing:
         raise BronzeMissing(f"{len(missing)} published files are missing in {lake.ready}, first {missing[0]}")
     for journal in journals:
-        trades = [_segment(lake, entry).select(columns) for entry in journal if entry.table == "trades"]
+        trades = [
+            read_segment(lake.ready / entry.path, entry.table, columns) for entry in journal if entry.table == "trades"
+        ]
         if not trades:
             continue
-        gaps = [_segment(lake, entry) for entry in journal if entry.table == "gaps"]
+        gaps = [read_segment(lake.ready / entry.path, "gaps") for entry in journal if entry.table == "gaps"]
         rows = pl.concat(trades).sort("capture_ts", "seq")
         parts.append(rows.with_columns(after_gap=_after_gap(rows["capture_ts"], gaps)))
     return pl.concat(parts) if parts else pl.DataFrame()
@@ -91,17 +93,3 @@ def _after_gap(captured: pl.Series, gaps: list[pl.DataFrame]) -> pl.Series:
         first = captured.search_sorted(holes["capture_ts"], side="left").to_numpy()
         marks[first[first < len(captured)]] = True
     return pl.Series(marks)
-
-
-def _segment(lake: Lake, entry: Published) -> pl.DataFrame:
-    path = lake.ready / entry.path
-    if path.suffix == ".parquet":
-        return pl.read_parquet(path, hive_partitioning=False)
-    names = table(entry.table).ready_schema.names
-    rows = pl.read_ndjson(path, infer_schema_length=None)
-    times = [name for name in names if name in {"capture_ts", "timestamp", "start_ts", "end_ts"}]
-    parsed = rows.with_columns(
-        pl.col(name).cast(pl.String).str.to_datetime(time_unit="us", time_zone="UTC") for name in times
-    )
-    empty = pl.DataFrame(table(entry.table).ready_schema.empty_table())
-    return parsed.cast(dict(empty.schema)).select(names)  # type: ignore[arg-type]

@@ -1,0 +1,198 @@
+"""Published files held against the disk: each is there, holds what the log says, and nobody put another beside it."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shared.content_hash import content_hash
+from shared.exchange_facts import facts_of
+from shared.partitioning import Lake, Partition, SegmentName
+from shared.rows import Stream
+from shared.tables import table
+from storage.completeness import Account
+from storage.published import Published, log_paths, scan_log
+from storage.segments import read_segment
+from storage.spans import Numbers
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is asked about; an empty tuple asks for all."""
+
+    exchanges: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    since: datetime | None = None  # whole hours
+    until: datetime | None = None
+
+    def concerns(self, stream: Stream) -> bool:
+        """Whether a stream's gaps and rejects explain what streams that are asked about lack."""
+        return (not self.exchanges or stream.exchange in self.exchanges) and (
+            not self.symbols or stream.symbol in self.symbols
+        )
+
+    def names(self, stream: Stream) -> bool:
+        """Whether a stream is asked about."""
+        return self.concerns(stream) and (not self.tables or stream.table in self.tables)
+
+    def has(self, hour: Partition) -> bool:
+        """Whether an hour is asked about."""
+        return (self.since is None or hour.end() > self.since) and (self.until is None or hour.start() < self.until)
+
+    def logs(self, lake: Lake) -> list[Path]:
+        """The logs that can name rows of these hours: a run that another followed before them cannot."""
+        paths = log_paths(lake)
+        if self.since is None:
+            return paths
+        first = f"{self.since:%Y%m%dT%H0000Z}"
+        return [path for at, path in enumerate(paths) if at + 1 == len(paths) or paths[at + 1].stem[:16] > first]
+
+
+class Inspection:
+    """Reads what the scope names, file by file, into an account. `problems` names what is wrong with files."""
+
+    def __init__(self, lake: Lake, account: Account, scope: Scope, *, deep: bool) -> None:
+        self._lake, self._account, self._scope, self._deep = lake, account, scope, deep
+        self.problems: list[str] = []
+        self.files = 0
+        self.gap_files: list[Published] = []
+
+    def run(self) -> None:
+        """Look at every file."""
+        logs = self._scope.logs(self._lake)
+        known = {path.stem for path in logs}
+        seen: set[tuple[str, int]] = set()
+        for path in logs:
+            for line in scan_log(path):
+                journal = (line[0].epoch, SegmentName.parse(Path(line[0].path).name).counter) if line else ("", 0)
+                if journal in seen:
+                    continue  # a line may stand twice after a crash
+                seen.add(journal)
+                for entry in line:
+                    self._take(entry, whole_run=entry.epoch in known)
+        self.problems += [f"{path} is published nowhere" for path in self._strays()]
+
+    def _take(self, entry: Published, *, whole_run: bool) -> None:
+        hour = Partition.parse(Path(entry.path))
+        after_since = self._scope.since is None or hour.end() > self._scope.since
+        if entry.table == "gaps" and after_since and self._scope.concerns(entry.stream):
+            self.gap_files.append(entry)
+        named = self._scope.names(entry.stream)
+        explains = entry.table == "rejects" and self._scope.has(hour) and self._scope.concerns(entry.stream)
+        if named and not self._scope.has(hour):
+            if self._scope.until is None or hour.start() < self._scope.until:
+                self._account.before(entry.stream, entry.epoch, entry.first_seq, entry.last_seq)
+        elif named:
+            if not whole_run:
+                self._account.began_earlier(entry.stream, entry.epoch, entry.first_seq)
+            self._look(entry, hour.start())
+        elif explains:
+            self._rejects(entry, hour.start())
+
+    def _look(self, entry: Published, hour: datetime) -> None:
+        path = self._lake.ready / entry.path
+        self.files += 1
+        try:
+            wrong = self._wrong(entry, path, path.stat().st_size)
+            numbers = self._numbers(entry, path, is_sound=not wrong)
+            ids = self._ids(entry, path)
+        except FileNotFoundError:
+            self.problems.append(f"{entry.path} is missing: {entry.rows:,} rows")
+            return
+        except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+            self.problems.append(f"{entry.path} cannot be read: {str(error).splitlines()[0][:120]}")
+            return
+        if wrong:
+            self.problems.append(f"{entry.path} is not as it was published: {wrong}")
+        self._account.stored(entry.stream, entry.epoch, numbers, hour)
+        self._account.trade_ids(entry.stream, ids)
+        if entry.table == "rejects":
+            self._rejects(entry, hour)
+
+    def _numbers(self, entry: Published, path: Path, *, is_sound: bool) -> tuple[int, int] | Numbers:
+        if is_sound and not self._deep and entry.last_seq - entry.first_seq + 1 == entry.rows:
+            return entry.first_seq, entry.last_seq + 1
+        return read_segment(path, entry.table, ["seq"])["seq"].to_numpy()
+
+    def _ids(self, entry: Published, path: Path) -> Numbers:
+        if entry.table != "trades" or facts_of(entry.exchange).trade_ids != "contiguous":
+            return np.empty(0, np.int64)
+        return read_segment(path, "trades", ["trade_seq"])["trade_seq"].drop_nulls().to_numpy()
+
+    def _wrong(self, entry: Published, path: Path, size: int) -> str:
+        """What differs from the log's line; with `deep` every row is read and hashed."""
+        if path.suffix != ".parquet":
+            rows = read_segment(path, entry.table).to_arrow().cast(table(entry.table).ready_schema)
+            return _difference(entry, rows.num_rows, content_hash(rows) if self._deep else None, size)
+        with pq.ParquetFile(path) as file:
+            facts = file.metadata.metadata or {}
+            told = facts.get(b"daedalus.content_hash", b"").decode()
+            found = None
+            if self._deep:
+                found = sum(content_hash(file.read_row_group(at)) for at in range(file.num_row_groups)) % 2**64
+            if told != entry.content_hash:
+                return f"its content hash says {told or 'nothing'}, the log {entry.content_hash}"
+            return _difference(entry, file.metadata.num_rows, found, size)
+
+    def _rejects(self, entry: Published, hour: datetime) -> None:
+        try:
+            rows = read_segment(self._lake.ready / entry.path, "rejects", ["symbol", "channel", "row_id"])
+        except (OSError, pl.exceptions.PolarsError):
+            return  # named where the rejects themselves are looked at
+        for (symbol, channel), part in rows.group_by("symbol", "channel"):
+            stream = Stream(entry.source, entry.exchange, str(channel), str(symbol))
+            if self._scope.names(stream):
+                ids = part["row_id"].cast(pl.Int64, strict=False).drop_nulls().to_numpy()
+                self._account.rejected(stream, part.height, ids, hour)
+
+    def _strays(self) -> Iterator[str]:
+        """Files in `ready` that no log names. What is being published just now is none."""
+        for stream, partition, folder, names in _hours(self._lake):
+            if not self._scope.names(stream) or not self._scope.has(partition):
+                continue
+            if len(names) > self._account.files(stream, partition.start()):
+                published = self._published_in(folder)
+                for name in sorted(names - published):
+                    if not self._is_coming(name):
+                        yield f"{folder.relative_to(self._lake.ready).as_posix()}/{name}"
+
+    def _published_in(self, folder: Path) -> set[str]:
+        where = folder.relative_to(self._lake.ready).as_posix()
+        logs = log_paths(self._lake)
+        entries = (entry for log in logs for line in scan_log(log) for entry in line)
+        return {Path(entry.path).name for entry in entries if entry.path.rpartition("/")[0] == where}
+
+    def _is_coming(self, name: str) -> bool:
+        try:
+            segment = SegmentName.parse(name)
+        except ValueError:
+            return False
+        journal = f"{segment.epoch}_{segment.counter:06d}"
+        return any((self._lake.active / f"{journal}{suffix}").exists() for suffix in (".journal", ".commit"))
+
+
+def _difference(entry: Published, rows: int, found: int | None, size: int) -> str:
+    if rows != entry.rows:
+        return f"{rows:,} rows instead of {entry.rows:,}"
+    if found is not None and f"{found:016x}" != entry.content_hash:
+        return "its rows do not give the published content hash"
+    return "" if size == entry.bytes else f"{size:,} bytes instead of {entry.bytes:,}"
+
+
+def _hours(lake: Lake) -> Iterator[tuple[Stream, Partition, Path, set[str]]]:
+    """Every hour folder of `ready` that has files."""
+    for folder, _, names in os.walk(lake.ready):
+        files = {name for name in names if name.endswith((".parquet", ".ndjson"))}
+        if not files:
+            continue
+        path = Path(folder)
+        source, name = path.relative_to(lake.ready).parts[:2]
+        partition = Partition.parse(path)
+        yield Stream(source, partition.exchange, name, partition.symbol), partition, path, files
