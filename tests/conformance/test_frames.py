@@ -15,7 +15,7 @@ from tests.conformance.soundness import answered, assert_rows_are_sealed, fetche
 
 NAMES = sorted(native_exchanges())
 INPUTS_SHORT = 4_000  # over all exchanges
-PREFIX_BYTES_MAX = 1_500  # longer frames are cut at this many places, evenly
+PREFIXES_MAX = 3_000  # about: of a longer frame, evenly spread
 INPUTS_LONG = int(os.environ.get("DAEDALUS_FUZZ_INPUTS", "1000000"))
 INPUTS_OF_A_SESSION = 200
 KEEPING = SessionOptions(keep_info=True, orderbook_depth=5, orderbook_interval_ns=0)
@@ -53,32 +53,49 @@ def test_recorded_frames_give_sound_rows(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_prefix_of_a_frame_is_malformed_or_gives_sound_rows(name: str) -> None:
+def test_every_prefix_of_a_sample_is_malformed_or_gives_sound_rows(name: str) -> None:
     rows: list[Row] = []
     for sample in samples(name):
         session = session_of(name, options=KEEPING)
         for content in _prefixes(sample.content):
             rows += _rows(session, sample, content)
-    session = session_of(name, options=KEEPING)
-    for frame in recorded(name)[:: max(1, len(recorded(name)) // 20)]:
-        for content in _prefixes(frame):
-            rows += received(session, content) or ()
     assert_rows_are_sealed(name, rows)
+    _cut_recorded(name, every=max(1, len(recorded(name)) // 20))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_prefix_of_every_recorded_frame_is_malformed_or_gives_sound_rows(name: str) -> None:
+    print(f"{name}: {_cut_recorded(name, every=1):,} prefixes of {len(recorded(name)):,} recorded frames")
+
+
+def _cut_recorded(name: str, *, every: int) -> int:
+    """Receive prefixes of recorded frames, between whole frames; how many there were."""
+    session, count = session_of(name, options=KEEPING), 0
+    for frame in recorded(name)[::every]:
+        rows = [row for content in _prefixes(frame) for row in received(session, content) or ()]
+        rows += received(session, frame) or ()
+        count += len(_prefixes(frame))
+        assert_rows_are_sealed(name, rows)
+    return count
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_who_applies_level_2_in_its_order_has_the_book(name: str) -> None:
     """Who knows nothing of the exchange rebuilds every snapshot from the rows of l2 before it, level by level."""
     depth, compared = 50, 0
+    step_ns = 10_000_000  # between frames; of a recording every tenth snapshot is compared
     sessions = [
-        session_of(name, options=SessionOptions(orderbook_depth=depth, orderbook_interval_ns=0)) for _ in range(2)
+        session_of(name, options=SessionOptions(orderbook_depth=depth, orderbook_interval_ns=interval_ns))
+        for interval_ns in (0, 10 * step_ns)
     ]
     sampled = [(sessions[0], each) for each in samples(name)]
     frames = [(sessions[1], Sample("", "", frame)) for frame in recorded(name)]
     books: dict[tuple[int, str], dict[str, dict[float, float]]] = {}
     for number, (session, sample) in enumerate(sampled + frames):
         if sample.rest is None:
-            rows = received(session, sample.content, number * 10**7)
+            rows = received(session, sample.content, number * step_ns)
         elif sample.rest == "book":
             rows = answered(session.exchange, session, sample, sample.content)
         else:
@@ -99,7 +116,7 @@ def test_who_applies_level_2_in_its_order_has_the_book(name: str) -> None:
 
 
 def _prefixes(content: bytes) -> list[bytes]:
-    step = max(1, len(content) // PREFIX_BYTES_MAX)
+    step = max(1, len(content) // PREFIXES_MAX)
     return [content[:length] for length in range(0, len(content), step)]
 
 
