@@ -104,6 +104,7 @@ class IngestionPipeline:
             task.cancel()
             await asyncio.wait([task])
         collector.inlet.interrupt(cause, evidence)
+        collector.inlet.tell_unwritten(everything=True)  # nobody goes round this inlet any more
         collector.inlet.tell("stop", evidence)
         self._inlets.remove(collector.inlet)
 

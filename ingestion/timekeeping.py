@@ -135,17 +135,19 @@ _SPAN = re.compile(r"(\d+(?:\.\d+)?)(us|ms|min|s|h)")
 def timesyncd_sample(status: str) -> ClockSample | None:
     r"""What `timedatectl timesync-status` printed; None where no server has answered yet.
 
-    >>> timesyncd_sample("  Server: 1.2.3.4\\n  Stratum: 2\\n  Offset: -1min 2.5ms\\n")
+    >>> timesyncd_sample("  Server: 1.2.3.4\n  Stratum: 2\n  Offset: -1min 2.5ms\n")
     ClockSample(daemon='timesyncd', offset_s=60.0025, stratum=2, error_max_s=None)
 
     Source: systemd timedatectl.c, `print_ntp_status_info`: a positive offset is a clock that is behind.
     """
-    lines = dict(line.strip().split(": ", 1) for line in status.splitlines() if ": " in line)
-    text, stratum = lines.get("Offset", "").strip(), lines.get("Stratum", "")
+    lines = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in status.splitlines())}
+    text, stratum = lines.get("Offset", ""), lines.get("Stratum", "")
     spans = _SPAN.findall(text)
     if not spans:
         return None
     behind_s = sum(float(number) * _UNITS_S[unit] for number, unit in spans) * (-1 if text.startswith("-") else 1)
+    if not math.isfinite(behind_s):
+        return None
     return ClockSample("timesyncd", round(-behind_s, 9), int(stratum) if stratum.isdecimal() else None)
 
 

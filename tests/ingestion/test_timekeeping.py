@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingestion import rounds
@@ -122,7 +122,10 @@ def test_timesyncd_says_how_far_behind_we_are() -> None:
     assert timesyncd_sample(text.replace("+1.234ms", "n/a")) is None
 
 
-@given(st.text(max_size=200))
+@given(
+    st.text(max_size=200) | st.from_regex(r"(Offset|Stratum|: ?|[+-]?\d{1,400}(us|ms|s)|\n| ){1,20}", fullmatch=True)
+)
+@example(": ")
 def test_whatever_a_daemon_prints_is_read_without_an_error(text: str) -> None:
     chrony_sample(text)
     timesyncd_sample(text)
