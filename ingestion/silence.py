@@ -147,6 +147,8 @@ class SilenceWatch:
         if count != state.count:
             self._hear(state, count, now_ns)
             return None
+        if theirs == Newest(None, None):
+            theirs = None  # a market that has never traded says nothing to compare with
         proof = None if theirs is None else _proof(state, theirs, ours)
         if proof is not None:
             return self._found(key, state, proof, now_ns)

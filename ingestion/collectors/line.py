@@ -13,7 +13,7 @@ from ingestion.collectors.connection import Connection
 from ingestion.collectors.replacement import Replacement
 from ingestion.collectors.venue import Venue
 from ingestion.confirmation import CONFIRM_S, Confirmations, named_in
-from ingestion.exchanges.protocol import Break, Refused
+from ingestion.exchanges.protocol import Break, Refused, Subscription
 from ingestion.handover import Key
 from ingestion.retry import RetryPolicy
 from ingestion.shards import Shard, channel_of, rotation_age_s
@@ -106,6 +106,23 @@ class Line:
         self._log.info("replacing the connection", why=why)
         self._urgent = self._urgent or urgent
         self._wanted_rotation.set()
+
+    @property
+    def connection(self) -> Connection | None:
+        """What carries the streams; None while none is open, or one replaces another."""
+        only = next(iter(self._open)) if len(self._open) == 1 else None
+        return only if only is not None and only.opened_ns is not None and only.has_asked else None
+
+    def resubscribe(self, subscription: Subscription) -> None:
+        """Ask anew for one stream of the open connection, and touch no other."""
+        connection = self.connection
+        if connection is None:  # the next one asks for everything
+            return
+        if subscription.table in _BOOKS:
+            connection.send(connection.session.resync(subscription.symbol))
+        else:
+            connection.leave([subscription])
+            connection.ask([subscription])
 
     def report(self) -> list[dict[str, Any]]:
         """How each connection is doing."""

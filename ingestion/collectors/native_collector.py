@@ -2,16 +2,18 @@
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ingestion.collectors.documents import Documents, polled_by
 from ingestion.collectors.line import Line, Surroundings
+from ingestion.collectors.native_silence import NativeSilence
 from ingestion.collectors.venue import Venue
 from ingestion.exchanges.protocol import Exchange, Subscription
 from ingestion.inlet import Inlet
 from ingestion.retry import RetryPolicy
 from ingestion.shards import Shard, plan_shards
+from ingestion.silence import SilenceRules
 from shared.log import get_log
 
 
@@ -23,6 +25,7 @@ class NativeOptions:
     subscriptions: tuple[Subscription, ...]
     silence_timeout_s: float
     poll_interval_s: float = 60.0
+    silence: SilenceRules = field(default_factory=SilenceRules)
 
     def __post_init__(self) -> None:
         """Refuse what the exchange does not have."""
@@ -51,6 +54,7 @@ class NativeCollector:
         self._around = Surroundings(self._venue, retry, random.Random())
         self._documents = Documents(self._venue, options.subscriptions, poll_interval_s=options.poll_interval_s)
         self._lines: dict[int, Line] = {}
+        self._silence = NativeSilence(self._venue, self._lines.values, rules=options.silence)
         self._running: dict[int, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._gone: dict[Subscription, str] = {}  # what a change of the settings took away, and what to say of it
@@ -67,6 +71,7 @@ class NativeCollector:
             self._shard()
             self._tasks.create_task(self._documents.keep_instruments())
             self._tasks.create_task(self._documents.keep_polling())
+            self._tasks.create_task(self._silence.run())
 
     def change(self, options: NativeOptions) -> None:
         """Go on with other options that `NativeOptions.takes`: streams in both are not touched.
