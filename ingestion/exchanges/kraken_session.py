@@ -172,8 +172,10 @@ class KrakenSession(Session):
             for each in sorted(self.unconfirmed)
             if each.raw_symbol in named and channel in {"", CHANNEL_OF[each.table]}
         ]
-        if method == "subscribe":
-            self.events += [Refused(reason, each) for each in refused] or [Refused(reason)]
+        if "already subscribed" in reason.lower():  # asked for twice, because the first answer was lost
+            self.unconfirmed -= set(refused)
+        elif method == "subscribe":  # of what is confirmed, or wanted no more, a late refusal says nothing
+            self.events += [Refused(reason, each) for each in refused] or ([] if named else [Refused(reason)])
 
     def _depth(self, symbol: str, subscriptions: Sequence[Subscription]) -> int:
         is_l2 = symbol in self._l2 or any(each.symbol == symbol and each.table == "l2" for each in subscriptions)

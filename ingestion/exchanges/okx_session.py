@@ -212,7 +212,8 @@ class OkxSession(Session):
         else:
             topics = set(self._requests.get(envelope.id, ()))
         refused = [each for each in sorted(self.unconfirmed) if _topic(each) in topics]
-        self.events += [Refused(reason, each) for each in refused] or [Refused(reason)]
+        # Of what is confirmed, or wanted no more, a late refusal says nothing.
+        self.events += [Refused(reason, each) for each in refused] or ([] if topics else [Refused(reason)])
 
     def _frames(self, operation: str, topics: Sequence[_Topic]) -> list[bytes]:
         size = self.exchange.profile.limits.symbols_per_message

@@ -153,6 +153,12 @@ def test_a_confirmation_is_one_symbols_and_a_refusal_names_its_stream() -> None:
     no.pop("symbol")
     receive(of, json.dumps(no | {"req_id": numbers["ticker"]}))
     assert events(of) == [Refused("Currency pair not supported", stream("ticker"))]
+    receive(of, json.dumps(no | {"req_id": numbers["trade"], "symbol": BTC}))  # which is confirmed
+    assert not events(of)
+    again = {"error": "Already subscribed to this symbol", "req_id": numbers["ticker"], "symbol": BTC}
+    receive(of, json.dumps(no | again))
+    assert of.unconfirmed == {stream("trades", ETH)}
+    assert not events(of)
     receive(of, '{"Error":"Exceeded msg rate"}')
     assert events(of) == [Refused("Exceeded msg rate")]
 

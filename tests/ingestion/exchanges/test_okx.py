@@ -252,6 +252,9 @@ def test_confirmations_and_refusals() -> None:
     text = "Wrong URL or channel:trades-all,instId:NO-USDT doesn't exist."
     receive(of, json.dumps({"event": "error", "code": "60018", "msg": text, "connId": "a"}))
     assert events(of) == [Refused(f"60018 {text}", stream("trades", "NO/USDT"))]
+    text = "channel:trades-all,instId:BTC-USDT doesn't exist"  # but is confirmed
+    receive(of, json.dumps({"event": "error", "code": "60018", "msg": text}))
+    assert not events(of)
     receive(of, json.dumps({"event": "error", "code": "60014", "msg": "Requests too frequent", "connId": "a"}))
     assert events(of) == [Refused("60014 Requests too frequent")]
     receive(of, json.dumps({"event": "error", "code": "60012", "msg": "Invalid", "id": json.loads(frame)["id"]}))
