@@ -7,7 +7,7 @@ from typing import TypeAlias
 from ingestion.exchanges.protocol import Exchange, Subscription
 
 _GOLDEN = 0.618033988749895  # multiples of it, without their whole part, are never close to each other
-_Feed: TypeAlias = tuple[str, str]  # the exchange's channel and symbol: what it counts as one stream
+_Feed: TypeAlias = tuple[str, str, str]  # address, the exchange's channel and symbol: what it counts as one stream
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,20 @@ def plan_shards(exchange: Exchange, wanted: Iterable[Subscription], current: Seq
     """
     feeds: dict[_Feed, list[Subscription]] = {}
     for each in sorted(set(wanted)):
-        feeds.setdefault((channel_of(exchange, each.table), each.raw_symbol), []).append(each)
+        feeds.setdefault(_feed_of(exchange, each), []).append(each)
     shards = {shard.number: _Loads(shard.number, shard.url) for shard in current}
     placed: dict[_Feed, _Loads] = {}
     for shard in current:
         for each in shard.subscriptions:
-            feed = channel_of(exchange, each.table), each.raw_symbol
-            if feed in feeds and exchange.endpoint(feeds[feed][0]) == shard.url:
+            feed = _feed_of(exchange, each)
+            if feed in feeds and feed[0] == shard.url:
                 placed[feed] = shards[shard.number]
                 placed[feed].feeds.add(feed)
     limits = _channel_limits(exchange)
     for feed, subscriptions in feeds.items():
         home = placed.get(feed)
         if home is None:
-            url = exchange.endpoint(subscriptions[0])
+            url = feed[0]
             total = exchange.profile.limits.streams_per_connection
             home = next((one for one in shards.values() if one.url == url and one.takes(feed, total, limits)), None)
         if home is None:
@@ -57,6 +57,12 @@ def channel_of(exchange: Exchange, table: str) -> str:
     if "derived from l2" in channels[table].guarantees and "l2" in channels:
         return channels["l2"].name
     return channels[table].name
+
+
+def _feed_of(exchange: Exchange, subscription: Subscription) -> _Feed:
+    """What carries a stream; at two addresses of an exchange the same name can mean two markets."""
+    channel = channel_of(exchange, subscription.table)
+    return exchange.endpoint(subscription), channel, subscription.raw_symbol
 
 
 def rotation_age_s(lifetime_s: float, number: int, *, jitter: float) -> float:
@@ -81,8 +87,8 @@ class _Loads:
 
     def takes(self, feed: _Feed, total: int, limits: Mapping[str, int]) -> bool:
         """Whether the exchange allows one more stream of this channel here."""
-        channel = feed[0]
-        same = sum(other == channel for other, _ in self.feeds)
+        channel = feed[1]
+        same = sum(other == channel for _, other, _ in self.feeds)
         return len(self.feeds) < total and same < limits.get(channel, total)
 
 

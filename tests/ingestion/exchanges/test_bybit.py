@@ -16,6 +16,7 @@ from ingestion.exchanges.bybit import Bybit
 from ingestion.exchanges.bybit_session import BybitSession
 from ingestion.exchanges.protocol import Newest, SessionOptions, Subscription
 from ingestion.exchanges.wire_values import UNKNOWN_SYMBOL
+from ingestion.shards import plan_shards
 from shared.errors import FrameMalformed
 from shared.exchange_facts import taker_sides
 from shared.partitioning import stored_symbol
@@ -125,6 +126,18 @@ def test_topics_of_spot_and_linear() -> None:
     assert refused.subscription == wanted("funding", symbol="BTC/USDT")[0]  # type: ignore[union-attr]
     deep = Bybit(SessionOptions(orderbook_depth=500)).session(wanted("l2"))
     assert b"orderbook.1000.BTCUSDT" in deep.opening()[0]
+
+
+def test_a_name_that_means_two_markets_is_carried_by_two_connections() -> None:
+    streams = [
+        *wanted("trades", "ticker"),
+        *wanted("trades", symbol="BTC/USDT"),
+        *wanted("trades", symbol="BTC/USDC:USDC"),
+    ]
+    shards = plan_shards(Bybit(), streams)
+    carried = {shard.url.rpartition("/")[2]: {each.symbol for each in shard.subscriptions} for shard in shards}
+    assert carried == {"linear": {BTC, "BTC-USDC_USDC"}, "spot": {"BTC-USDT"}}
+    assert plan_shards(Bybit(), streams[:2], shards)[0].subscriptions == set(streams[:2])
 
 
 def test_streams_that_are_given_up() -> None:
