@@ -45,6 +45,7 @@ class BybitSession(Session):
     def __init__(self, exchange: Exchange, wanted: Iterable[Subscription]) -> None:
         self._tables: dict[str, set[str]] = {}
         self._versions: dict[str, int] = {}  # of the books that are whole
+        self._empty: set[str] = set()  # whose snapshot had no level: the first message with one is the whole book
         self._tickers: dict[str, TickerState] = {}
         self._former: set[str] = set()
         self._asked: dict[str, list[str]] = {}
@@ -90,6 +91,7 @@ class BybitSession(Session):
         topics = {topic for each in books for topic in self.topics(each)}
         self.unconfirmed |= set(books)
         self._versions.pop(symbol, None)
+        self._empty.discard(symbol)
         if symbol in self._books:
             self._books[symbol].lose()
         return [*self._requests("unsubscribe", sorted(topics)), *self._requests("subscribe", sorted(topics))]
@@ -155,10 +157,13 @@ class BybitSession(Session):
         if event.type == "snapshot":
             if version is not None and (number == 1 or number > version + 1):
                 self._break(symbol, f"the exchange sent its book anew at u={number} after u={version}")
-            if message is None:  # no market: there is no book to follow
-                self._versions.pop(symbol, None)
-                return []
             self._versions[symbol] = number
+            if message is None:
+                self._empty.add(symbol)
+                if symbol in self._books:
+                    self._books[symbol].lose()
+                return []
+            self._empty.discard(symbol)
         elif version is not None:
             if number <= version:
                 self.events.append(Repeated())
@@ -168,6 +173,9 @@ class BybitSession(Session):
                 self.events.append(Send(self.resync(symbol)))
             else:
                 self._versions[symbol] = number
+                if message is not None and symbol in self._empty:
+                    self._empty.discard(symbol)
+                    message = msgspec.structs.replace(message, is_snapshot=True, prev_update_id=None)
         return [] if message is None else self.book_rows(message, mono_ns)[0]
 
     def _break(self, symbol: str, evidence: str) -> None:

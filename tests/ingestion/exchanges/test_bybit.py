@@ -186,6 +186,18 @@ def test_a_lost_message_is_one_break_of_one_symbol_and_a_new_subscription_of_it(
     assert len(stored.breaks()) == 1
 
 
+def test_a_book_that_begins_empty_begins_with_its_first_levels() -> None:
+    stored = session("l2", "orderbook", options=EXACT)
+    stored.receive(book(7, {}, {}, "snapshot"))
+    stored.receive(book(8, {}, {}))
+    assert stored.rows == []
+    stored.receive(book(9, {"10": "1"}, {}))
+    stored.receive(book(10, {}, {"11": "2"}))
+    assert [row.is_snapshot for row in stored.of(L2Message)] == [True, False]
+    assert rebuilt(stored.rows, BTC)[0] == {"bid": {10.0: 1.0}, "ask": {11.0: 2.0}}
+    assert (stored.breaks(), len(stored.of(OrderBook))) == ([], 2)
+
+
 @pytest.mark.parametrize(("number", "breaks"), [(1, 1), (9, 1), (8, 0), (7, 0)])
 def test_a_snapshot_that_nobody_asked_for(number: int, breaks: int) -> None:
     """`u` 1 is a restart of the exchange's service; a jump says that there were messages between."""
