@@ -53,8 +53,8 @@ class Collector:
         return True
 
     def collects(self) -> bool:
-        """Hear it until it has acknowledged rows; False where it ended before."""
-        while not self.rows:
+        """Hear it until it has acknowledged trades; False where it ended before."""
+        while not any(table == "trades" for _, _, table, _ in self.rows):
             if not self.listen():
                 return False
         return True

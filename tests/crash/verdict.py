@@ -11,7 +11,9 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from ingestion.simulator import Truth
+from scripts.check import examine
 from shared.partitioning import Lake
+from storage.inspection import Scope
 from tests.crash.lives import SYMBOLS, Lives
 from tests.ingestion.collecting import bronze
 
@@ -32,6 +34,9 @@ def figures(lake: Lake, lives: Lives, truth: Truth) -> Counter[str]:
     for symbol in SYMBOLS:
         found.update(_trades(lake, trades.filter(pl.col("symbol") == symbol), truth, symbol))
     found.update(_breaks(lake, truth))
+    _, unproven, _ = examine(lake, Scope())
+    print("\n".join(unproven))
+    found["findings of daedalus check"] += len(unproven)
     found["left over in active or staging"] += len([*lake.active.iterdir(), *lake.staging.iterdir()])
     return found
 
@@ -44,6 +49,7 @@ MUST_BE_ZERO = (
     "losses undeclared",
     "false gaps",
     "left over in active or staging",
+    "findings of daedalus check",
 )
 
 
