@@ -27,6 +27,7 @@ from shared.partitioning import stored_exchange
 from shared.rows import Stream
 
 log = get_log("pipeline")
+_BATCHES_MAX = 8  # that are written as one where more than one waits: a frame has its price, whatever is in it
 _NICE_SEAL = 10  # sealing yields to capture
 
 
@@ -182,7 +183,7 @@ class IngestionPipeline:
         while self._collecting or self._intake.rows:
             if self._collecting:
                 await self._intake.wait(rows=options.batch_size, timeout_s=wait_s)
-            captures = self._intake.take(rows=options.batch_size)
+            captures = self._intake.take(rows=options.batch_size * _BATCHES_MAX)
             if captures:
                 await self._in(self._write_thread, self._writer.append, captures)
                 unsynced = True

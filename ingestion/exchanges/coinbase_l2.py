@@ -1,6 +1,6 @@
 """Coinbase Advanced Trade's book frames: a frame in one piece where it is sound, level by level where it is not."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -21,10 +21,10 @@ _BOOK_SIDE = {"bid": "bid", "offer": "ask"}
 
 
 class _Update(msgspec.Struct, gc=False):
-    side: str
+    side: Literal["bid", "offer"]
     event_time: str
     price_level: float  # a text on the wire; read by a decoder that is not strict, and exact
-    new_quantity: float
+    new_quantity: float  # in this order: the fields become columns
 
 
 class _UpdateText(msgspec.Struct, gc=False):
@@ -75,17 +75,16 @@ def nameless(table: str, product_id: str, record: msgspec.Struct) -> Reject:
 
 def add_book(rows: list[Row], event: L2Event, sequence_num: int) -> bool:
     """Add the event as one book message; False where something in it must be looked at level by level."""
-    updates = event.updates
-    prices, sizes = [each.price_level for each in updates], [each.new_quantity for each in updates]
+    columns = zip(*map(msgspec.structs.astuple, event.updates), strict=True)
+    words, times, prices, sizes = map(list, columns) if event.updates else ([], [], [], [])
     if not is_plain_symbol(event.product_id) or not possible_levels(prices, sizes):
         return False
     try:
-        sides = [_BOOK_SIDE[each.side] for each in updates]
-        first = updates[0].event_time
+        sides = [_BOOK_SIDE[word] for word in words]
+        moment = utc_us(times[0])
         moments: list[int | None] | None = None
-        if any(each.event_time != first for each in updates):
-            moments = [utc_us(each.event_time) for each in updates]
-        moment = utc_us(first)
+        if times.count(times[0]) < len(times):
+            moments = [utc_us(each) for each in times]
     except (KeyError, ValueError):
         return False
     is_snapshot = event.type == "snapshot"

@@ -137,7 +137,7 @@ def decode(frame: bytes | str, *, keep_info: bool = False) -> Message:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FrameMalformed(EXCHANGE, f"not JSON: {error}") from error
     if isinstance(message, _Trades):
-        rows: list[Row] = [_trade(t, keep_info) for event in message.events for t in reversed(event.trades)]
+        rows: list[Row] = [_trade(each, keep_info) for event in message.events for each in event.trades[::-1]]
     elif isinstance(message, L2Data):
         rows = []
         for event in message.events:

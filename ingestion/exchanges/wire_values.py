@@ -115,13 +115,13 @@ def utc_us(text: str) -> int:
     (1786309542514318, 1786309542000000, 1786309542500000)
     """
     if len(text) == 27 and text[26] == "Z":
-        return _minute_us(text[:16]) + int(text[17:19]) * 1_000_000 + int(text[20:26])
+        return _second_us(text[:19]) + int(text[20:26])
     if text[-1:] != "Z":
         try:
             return us_from_utc(datetime.fromisoformat(text).astimezone(UTC))
         except OverflowError as error:  # the first and last hours that a calendar knows, seen from elsewhere
             raise ValueError(f"{text!r} is no time in UTC") from error
-    return _minute_us(text[:16]) + int(text[17:19]) * 1_000_000 + int((text[20:-1] + "000000")[:6])
+    return _second_us(text[:19]) + int((text[20:-1] + "000000")[:6])
 
 
 def unix_us(number: int) -> int:
@@ -134,6 +134,11 @@ def unix_us(number: int) -> int:
     if not 0 <= us < _CALENDAR_END_US:
         raise ValueError(f"{number} is no time in milliseconds or microseconds")
     return us
+
+
+@lru_cache(maxsize=1024)
+def _second_us(text: str) -> int:
+    return _minute_us(text[:16]) + int(text[17:19]) * 1_000_000
 
 
 @lru_cache(maxsize=64)

@@ -18,6 +18,7 @@ _COMPRESSOR = zstandard.ZstdCompressor(level=1)  # used by the one thread that w
 _Key = tuple[int, type[Row], str, str, str]  # place in the block, kind of row, source, exchange, origin
 _OPENED, _ROWS, _REVISIONS = range(3)
 _ONCE_PER_MESSAGE = ("symbol", "timestamp", "msg_seq", "is_snapshot", "update_id", "prev_update_id", "checksum")
+_MESSAGE_FIELDS = L2Message.__struct_fields__
 
 
 class _Columns:
@@ -35,10 +36,7 @@ class _Columns:
     def add(self, capture: Capture, rows: Sequence[Row], seqs: Sequence[int]) -> None:
         self._rows.extend(rows)
         self._seqs.extend(seqs)
-        self._stamp(capture, len(rows))
-
-    def _stamp(self, capture: Capture, count: int) -> None:
-        self._counts.append(count)
+        self._counts.append(len(rows))
         self._captured_us.append(capture.wall_ns // 1000)
         self._mono_ns.append(capture.mono_ns)
 
@@ -46,8 +44,11 @@ class _Columns:
         return {
             "capture_ts": np.repeat(np.array(self._captured_us, np.int64), self._counts),
             "capture_mono_ns": np.repeat(np.array(self._mono_ns, np.int64), self._counts),
-            "seq": self._seqs,
+            "seq": self._numbers(),
         } | self._own(name)
+
+    def _numbers(self) -> Any:
+        return self._seqs
 
     def _own(self, name: str) -> dict[str, Any]:
         return dict(zip(_own_names(name), zip(*map(msgspec.structs.astuple, self._rows), strict=True), strict=True))
@@ -59,27 +60,33 @@ class _LevelColumns(_Columns):
     __slots__ = ()
 
     def add(self, capture: Capture, rows: Sequence[Row], seqs: Sequence[int]) -> None:
+        """Here a count and a seq are a message's: how many levels it has, and the first one's number."""
         self._rows.extend(rows)
-        for row, first in zip(rows, seqs, strict=True):
-            count = len(row)  # type: ignore[arg-type]
-            self._seqs.extend(range(first, first + count))
-            self._stamp(capture, count)
+        self._seqs.extend(seqs)
+        self._counts.extend([len(each.price) for each in rows])  # type: ignore[attr-defined]
+        self._captured_us.extend([capture.wall_ns // 1000] * len(rows))
+        self._mono_ns.extend([capture.mono_ns] * len(rows))
+
+    def _numbers(self) -> Any:
+        counts = np.array(self._counts, np.int64)
+        starts = np.cumsum(counts) - counts
+        return np.repeat(np.array(self._seqs, np.int64) - starts, counts) + np.arange(counts.sum())
 
     def _own(self, name: str) -> dict[str, Any]:
-        messages: list[L2Message] = self._rows  # type: ignore[assignment]
-        repeated = {field: [getattr(each, field) for each in messages] for field in _ONCE_PER_MESSAGE}
+        messages = dict(zip(_MESSAGE_FIELDS, zip(*map(msgspec.structs.astuple, self._rows), strict=True), strict=True))
         ends = np.cumsum(self._counts)
         is_last = np.zeros(ends[-1], np.bool_)
         is_last[ends - 1] = True
-        places = pa.array(np.repeat(np.arange(len(messages)), self._counts))
+        places = pa.array(np.repeat(np.arange(len(ends)), self._counts))
         types = {field.name: field.type for field in table(name).journal_schema}
-        columns: dict[str, Any] = {field: pa.array(v, types[field]).take(places) for field, v in repeated.items()}
-        if any(each.timestamps is not None for each in messages):
-            columns["timestamp"] = list(
-                chain.from_iterable(each.timestamps or [each.timestamp] * len(each) for each in messages)
-            )
+        columns: dict[str, Any] = {
+            field: pa.array(messages[field], types[field]).take(places) for field in _ONCE_PER_MESSAGE
+        }
         for field in ("side", "price", "size"):
-            columns[field] = list(chain.from_iterable([getattr(each, field) for each in messages]))
+            columns[field] = list(chain.from_iterable(messages[field]))
+        if any(messages["timestamps"]):
+            repeated = zip(messages["timestamps"], messages["timestamp"], self._counts, strict=True)
+            columns["timestamp"] = list(chain.from_iterable(each or [one] * count for each, one, count in repeated))
         return columns | {"is_last": is_last, "info_json": pa.nulls(len(places), pa.string())}
 
 
