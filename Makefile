@@ -35,7 +35,8 @@ format: setup ## rewrite the code in the house style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## speed and size, as ratios within one run
+bench: setup ## speed and size, as ratios within one run, cryptofeed and ccxt.pro beside us
+	@$(BIN)/pip install --quiet --disable-pip-version-check cryptofeed==2.4.1 || echo "cryptofeed cannot be installed: not measured"
 	$(BIN)/python -m tests.benchmarks.run
 
 MINUTES ?= 20

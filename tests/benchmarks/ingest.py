@@ -1,21 +1,18 @@
-"""Socket to journal against the bare `websockets` + JSON loop, in one run; and the size of what comes out."""
+"""CPU per message of a whole collector, from the socket to the synced journal, beside what others need for less.
+
+CPU is the process's time, all threads. Contenders take turns, so that whatever else the machine does strikes all; the
+ratios are medians of the rounds'.
+"""
 
 import asyncio
-import json
-import multiprocessing
-import random
-import tempfile
+import os
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
-
-import msgspec
-import polars as pl
-from websockets.asyncio.client import connect
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+from unittest.mock import patch
 
 from ingestion.collectors.coinbase_ws import CoinbaseCollector, CoinbaseOptions
 from ingestion.pipeline import IngestionPipeline, PipelineOptions
@@ -24,138 +21,107 @@ from ingestion.writers.parquet_writer import StreamingParquetWriter, WriterOptio
 from shared.clock import SystemClock
 from shared.disk import Disk
 from shared.partitioning import Lake, epoch_name
+from tests.benchmarks.blast import blast
+from tests.benchmarks.rivals import BARE, RIVALS
 
-FRAMES = 40_000
-TRADES_PER_FRAME = (1, 1, 2, 1, 3, 1, 2, 1, 2, 2)  # 1.6 a frame, as recorded on the exchange
-
-
-def frames(count: int) -> list[bytes]:
-    """Frames of `market_trades` as Coinbase sends them, ids and numbers contiguous."""
-    rng = random.Random(1)
-    out, trade_id, price = [], 1_000_000, 65_000.0
-    for number in range(count):
-        trades = []
-        for _ in range(TRADES_PER_FRAME[number % 10]):
-            trade_id += 1
-            price = max(1.0, price + rng.choice((-0.01, 0, 0, 0.01)))
-            moment = (
-                f"2026-08-09T21:{trade_id // 60_000 % 60:02d}:{trade_id // 1000 % 60:02d}.{trade_id % 1000:03d}318Z"
-            )
-            size = rng.choice((f"{rng.random():.8f}", f"{rng.randint(1, 50) / 100:.2f}"))
-            trades.append(
-                {
-                    "product_id": "BTC-USD",
-                    "trade_id": str(trade_id),
-                    "price": f"{price:.2f}",
-                    "size": size,
-                    "time": moment,
-                    "side": rng.choice(("BUY", "SELL")),
-                }
-            )
-        event = {"type": "update", "trades": trades[::-1]}
-        out.append(
-            msgspec.json.encode(
-                {
-                    "channel": "market_trades",
-                    "client_id": "",
-                    "timestamp": "2026-08-09T21:05:48.228568804Z",
-                    "sequence_num": number,
-                    "events": [event],
-                }
-            )
-        )
-    return out
+ROUNDS = 5
+FRAMES = 20_000
+_CCXT_FRAMES = 5_000
+_PACED_FRAMES, _PACED_PER_S = 8_000, 2_000
+_SYNCS_OF_A_JOURNAL = 3  # its head, its end, its close: once a journal, whatever runs through it
+_TARGETS = {  # our cost over theirs, at most
+    BARE: {"trades": 1.5, "l2": 1.5},
+    "cryptofeed": {"trades": 1 / 1.4, "l2": 1 / 1.4},
+    "ccxt.pro": {"trades": 1 / 6, "l2": 1 / 4},
+}
+_Address = Callable[[str, int, int], str]
 
 
-def _serve(port_pipe: Connection, count: int) -> None:
-    async def session(socket: ServerConnection) -> None:
-        try:
-            for frame in corpus:
-                await socket.send(frame, text=True)
-            await asyncio.sleep(60)
-        except ConnectionClosed:
-            return
+class Line(NamedTuple):
+    """One line of the result: a ratio, and the bound it has to keep; None is not measured."""
 
-    async def main() -> None:
-        async with serve(session, "127.0.0.1", 0, compression=None) as server:
-            port_pipe.send(server.sockets[0].getsockname()[1])
-            await asyncio.sleep(3600)
-
-    corpus = frames(count)
-    asyncio.run(main())
+    what: str
+    ratio: float | None
+    target: str  # "<= 1.5", or "" where there is none
+    detail: str = ""
 
 
-async def bare(url: str, decode: Callable[[bytes], object]) -> float:
-    """CPU seconds per frame of receiving and decoding, nothing else."""
-    async with connect(url, compression=None, max_size=None) as socket:
-        start = time.process_time()
-        for _ in range(FRAMES):
-            decode(await socket.recv(decode=False))
-        return (time.process_time() - start) / FRAMES
-
-
-async def native(url: str, root: Path) -> float:
-    """CPU seconds per frame of the native collector, socket to synced journal, all threads."""
+async def native(url: str, frames: int, kind: str, root: Path) -> float:
+    """CPU seconds per frame of our own collector: everything it does until the last row is synced."""
     clock, lake = SystemClock(), Lake.under(root)
     epoch = epoch_name(clock.wall_ns(), 1)
+    synced = [0]
+    began_s = time.process_time()
     writer = StreamingParquetWriter(lake, WriterOptions(), epoch=epoch, clock=clock, disk=Disk())
-    pipeline = IngestionPipeline(writer, PipelineOptions(), epoch=epoch, clock=clock)
+    pipeline = IngestionPipeline(
+        writer,
+        PipelineOptions(),
+        epoch=epoch,
+        clock=clock,
+        on_synced=lambda counts: synced.append(sum(rows for stream, rows in counts.items() if stream.table == kind)),
+    )
     inlet = pipeline.inlet("native", "coinbaseadvanced")
-    options = CoinbaseOptions(url, {"trades": ("BTC-USD",)}, 30)
-    collector = CoinbaseCollector(options, inlet, RetryPolicy())
-    start = time.process_time()
+    collector = CoinbaseCollector(
+        CoinbaseOptions(url, {kind: ("BTC-USD",)}, 30, rest_url="http://127.0.0.1:9"), inlet, RetryPolicy()
+    )
     run = asyncio.create_task(pipeline.run([collector]))
-    while inlet.statistics.frames < FRAMES and not run.done():
+    while not run.done() and (inlet.statistics.frames < frames or synced[-1] < inlet.statistics.rows):
         await asyncio.sleep(0.02)
-    while pipeline.statistics()["queue"]["rows"]:
-        await asyncio.sleep(0.02)
-    cost = (time.process_time() - start) / FRAMES
+    cost_s = (time.process_time() - began_s) / frames
     pipeline.stop()
     await run
-    return cost
+    return cost_s
 
 
-def sizes(root: Path) -> tuple[float, float]:
-    """Bytes per trade in `ready`, and of the same rows as NDJSON."""
-    files = list(Lake.under(root).ready.glob("native/trades/**/*.parquet"))
-    rows = pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in files]).drop("info_json")
-    text = root / "rows.ndjson"
-    rows.write_ndjson(text)
-    return sum(path.stat().st_size for path in files) / rows.height, text.stat().st_size / rows.height
-
-
-def measure(rounds: int = 3) -> list[tuple[str, float, str]]:
-    """(what, ratio, target) of capture cost and size."""
-    ours, theirs = multiprocessing.Pipe()
-    context = multiprocessing.get_context("spawn")
-    server = context.Process(target=_serve, args=(theirs, FRAMES), daemon=True)
-    server.start()
-    url = f"ws://127.0.0.1:{ours.recv()}"
-    plain, fastest = [], []
-    try:
-        with tempfile.TemporaryDirectory() as folder:
+def measure(rounds: int = ROUNDS) -> list[Line]:
+    """Every line about speed."""
+    lines: list[Line] = []
+    with blast() as url, TemporaryDirectory() as folder:
+        for kind in ("trades", "l2"):
+            ours: list[float] = []
+            theirs: dict[str, list[float]] = {}
             for number in range(rounds):
-                root = Path(folder) / str(number)
-                json_s = asyncio.run(bare(url, json.loads))
-                msgspec_s = asyncio.run(bare(url, msgspec.json.decode))
-                native_s = asyncio.run(native(url, root))
-                plain.append(native_s / json_s)
-                fastest.append(native_s / msgspec_s)
-                print(
-                    f"  us/frame: websockets + json {json_s * 1e6:.1f}, websockets + msgspec {msgspec_s * 1e6:.1f}, "
-                    f"socket to synced journal {native_s * 1e6:.1f}"
-                )
-            ready, text = sizes(root)
-            print(f"  B/trade: ready {ready:.1f}, NDJSON {text:.1f}")
-    finally:
-        server.kill()
+                ours.append(asyncio.run(native(url(kind, FRAMES, 0), FRAMES, kind, Path(folder) / f"{kind}{number}")))
+                for name, run in RIVALS.items():
+                    frames = _CCXT_FRAMES if name == "ccxt.pro" else FRAMES
+                    try:
+                        theirs.setdefault(name, []).append(asyncio.run(run(url(kind, frames, 0), frames, kind)))
+                    except ImportError:
+                        theirs[name] = []
+            lines += [_line(kind, name, ours, costs) for name, costs in theirs.items()]
+        lines += _paced(url, Path(folder))
+    return lines
+
+
+def _line(kind: str, name: str, ours: list[float], theirs: list[float]) -> Line:
+    bound = _TARGETS[name][kind]
+    what = f"{kind}: socket to synced journal / {name}"
+    if not theirs:
+        return Line(what, None, f"<= {bound:.3g}", "not measured: not installed")
+    ratio = median(mine / other for mine, other in zip(ours, theirs, strict=True))
+    return Line(what, ratio, f"<= {bound:.3g}", f"{median(ours) * 1e6:.1f} us / {median(theirs) * 1e6:.1f} us a frame")
+
+
+def _paced(url: _Address, folder: Path) -> list[Line]:
+    """At a rate that a busy market has: waking up costs most then, and it is the same for all."""
+    ratios, syncs, what = [], [], "trades at 2,000 frames/s: the same / bare websockets + msgspec"
+    for number in range(3):
+        address = url("trades", _PACED_FRAMES, _PACED_PER_S)
+        root = folder / f"paced{number}"
+        with patch("os.fdatasync", side_effect=os.fdatasync) as synced:
+            began_s = time.monotonic()
+            ours = asyncio.run(native(address, _PACED_FRAMES, "trades", root))
+            intervals = (time.monotonic() - began_s) / PipelineOptions().journal_sync_s
+            syncs.append((synced.call_count - _SYNCS_OF_A_JOURNAL) / intervals)
+        theirs = asyncio.run(RIVALS[BARE](address, _PACED_FRAMES, "trades"))
+        ratios.append((ours / theirs, ours, theirs))
+    ratio, ours, theirs = sorted(ratios)[1]
     return [
-        ("socket to journal / bare websockets + json, CPU per frame", median(plain), "<= 2"),
-        ("socket to journal / bare websockets + msgspec, CPU per frame", median(fastest), "<= inf"),
-        ("NDJSON / ready Parquet, bytes per trade", text / ready, ">= 15"),
+        Line(what, ratio, "<= 1.5", f"{ours * 1e6:.0f} us / {theirs * 1e6:.0f} us a frame"),
+        Line(
+            "fdatasync calls per journal_sync_ms",
+            median(syncs),
+            "<= 1.2",
+            "all streams together, besides three for opening and closing a journal",
+        ),
     ]
-
-
-if __name__ == "__main__":
-    for line in measure():
-        print(*line)
