@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export DAEDALUS_TEST_DATA ?= $(abspath ../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock bench soak crash fuzz clean
+.PHONY: help setup demo test check format lock bench memory soak crash fuzz clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ bench: setup ## speed and size, as ratios within one run, cryptofeed and ccxt.pr
 	$(BIN)/python -m tests.benchmarks.run
 
 MINUTES ?= 20
+memory: setup ## one collector with 100 symbols x 3 channels for MINUTES=60: memory, open files, bytes to the disk
+	$(BIN)/python -m tests.benchmarks.memory --minutes $(or $(MINUTES),60)
+
 soak: setup ## 2000 messages/s for MINUTES=20: memory flat, times flat, nothing lost; samples in soak/
 	$(BIN)/python -m tests.benchmarks.soak --minutes $(MINUTES)
 

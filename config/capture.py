@@ -132,6 +132,14 @@ class Ingestion(Section):
     """The bound on waiting rows, in megabytes; a full queue slows the socket, nothing is dropped."""
     queue_maxsize: Annotated[int, Field(ge=1, le=100_000_000)] = 100_000
     """A second cap on waiting rows, in rows."""
+    overload_percent: Annotated[float, Field(ge=1, le=100)] = 50.0
+    """A queue this full for a while costs order book snapshots; fuller, ticker too; fuller still, l2; never trades."""
+    overload_after_seconds: Annotated[float, Field(ge=0, le=86_400)] = 5.0
+    """How long the queue must stay as full before each step; what is given up is in the gaps table as `overflow`."""
+    overload_calm_seconds: Annotated[float, Field(ge=0, le=86_400)] = 10.0
+    """How long the queue must be below half of a step's fill before the step is taken back."""
+    disk_reserve_mb: Annotated[int, Field(ge=0, le=1_000_000_000)] = 512
+    """Capture pauses while less than this is free and resumes at a quarter more; 0: only when the disk is full."""
     segment_max_mb: Annotated[float, Field(ge=0.01, le=4096)] = 50.0
     """A journal this large is sealed."""
     segment_max_seconds: Annotated[float, Field(ge=0.1, le=86_400)] = 900.0

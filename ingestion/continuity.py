@@ -108,7 +108,7 @@ class Feed:
     def event(self, cause: str, evidence: str, *, at_us: int, start_us: int | None = None) -> Gap:
         """The row that says what happened to the whole collector; nothing is lost by it."""
         began_us = at_us if start_us is None else start_us
-        return lifecycle.event(cause, gap_id=self._new_id(), start_us=began_us, end_us=at_us, evidence=evidence)
+        return lifecycle.event(cause, gap_id=self.new_gap_id(), start_us=began_us, end_us=at_us, evidence=evidence)
 
     def unwritten(self, now_us: int, *, everything: bool = False) -> list[Row]:
         """What no row has told yet: holes that nothing has ended, each once, and how much was rejected.
@@ -126,7 +126,7 @@ class Feed:
                 place.unended = self._gap(place, symbol, TABLE_OF[kind], pending)
                 out.append(place.unended)
         rejected = self._rejects.due(now_us, everything=everything)
-        return [*out, *(msgspec.structs.replace(summary, gap_id=self._new_id()) for summary in rejected)]
+        return [*out, *(msgspec.structs.replace(summary, gap_id=self.new_gap_id()) for summary in rejected)]
 
     def number(self, rows: Sequence[Row], capture_us: int) -> tuple[Sequence[Row], list[int]]:
         """The rows, with the gaps that they reveal put in front of them, and the `seq` of each.
@@ -227,7 +227,7 @@ class Feed:
         return Gap(
             symbol=symbol,
             timestamp=None,
-            gap_id=self._new_id(),
+            gap_id=self.new_gap_id(),
             revision=0,
             channel=channel,
             cause=interruption.cause,
@@ -238,7 +238,8 @@ class Feed:
             evidence=interruption.evidence,
         )
 
-    def _new_id(self) -> str:
+    def new_gap_id(self) -> str:
+        """A name that no other gap has."""
         self._gap_count += 1
         return f"{self._epoch}:{self.source}:{self.exchange}:{self._gap_count}"
 
@@ -254,7 +255,7 @@ class Feed:
         out = [revised]
         if trade_seq + 1 < high:
             if revised.rows_lost:
-                fresh = msgspec.structs.replace(gap, gap_id=self._new_id(), revision=0)
+                fresh = msgspec.structs.replace(gap, gap_id=self.new_gap_id(), revision=0)
                 out.append(_between(fresh, trade_seq, high))
             else:
                 out = [_between(revised, trade_seq, high)]

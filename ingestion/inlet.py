@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ingestion.capture import Capture
 from ingestion.continuity import Feed, Interruption, Standing
 from ingestion.intake import Intake
+from ingestion.pressure import LEVEL_MAX, Shedder
 from ingestion.timekeeping import LatencyWindow
 from shared.clock import Clock
 from shared.rows import LIFECYCLE_CAUSES, Gap, L2Message, OrderBook, Reject, Row, Ticker, Trade
@@ -19,6 +20,7 @@ class FeedStatistics:
 
     frames: int = 0
     rows: int = 0
+    rows_given_up: int = 0  # by the order of sacrifice; each in a gap
     rejects: int = 0
     gaps: int = 0
     sessions: int = 0
@@ -40,6 +42,8 @@ class Inlet:
     def __init__(self, feed: Feed, intake: Intake, clock: Clock) -> None:
         self._feed, self._intake, self.clock = feed, intake, clock
         self.statistics = FeedStatistics()
+        self.stale_books: set[str] = set()  # whose updates were given up and come again: to be begun anew
+        self._shedder = Shedder(feed.new_gap_id)
         self.latency = LatencyWindow()
         self._newest: Capture | None = None
 
@@ -83,6 +87,10 @@ class Inlet:
             return
         numbered, seqs = feed.number(rows, wall_ns // 1000)
         statistics.last_row_wall_ns = wall_ns
+        if self._intake.level or self._shedder.is_open:
+            numbered, seqs = self._shed(numbered, seqs, wall_ns // 1000)
+            if not numbered:
+                return
         if numbered is not rows or Reject in set(map(type, rows)):
             self._count(numbered)
         capture = Capture(feed.source, feed.exchange, wall_ns, mono_ns, numbered, seqs, frame_bytes, origin)
@@ -140,6 +148,28 @@ class Inlet:
         """Say that what comes next (of these symbols and tables, else of all) may not follow on what came before."""
         interruption = Interruption(cause, self.clock.wall_ns() // 1000, evidence)
         self._feed.interrupt(interruption, symbols=symbols, tables=tables)
+
+    def relieve(self, level: int) -> None:
+        """Say how what was given up ended, of all that this level does not give up; 0 says all."""
+        if gaps := self._shedder.end(level=level, capture_us=self.clock.wall_ns() // 1000):
+            self._put(gaps)
+        if level < LEVEL_MAX:
+            self.stale_books |= self._shedder.books_lost
+            self._shedder.books_lost = set()
+
+    def take_stale_books(self, symbols: Iterable[str]) -> set[str]:
+        """Those of these symbols whose books must be begun anew, once; the caller asks the exchange for them."""
+        stale = self.stale_books.intersection(symbols)
+        self.stale_books -= stale
+        return stale
+
+    def _shed(self, rows: Sequence[Row], seqs: list[int], now_us: int) -> tuple[Sequence[Row], list[int]]:
+        kept, kept_seqs, gaps = self._shedder.shed(rows, seqs, level=self._intake.level, capture_us=now_us)
+        self.statistics.rows_given_up = self._shedder.rows_given_up
+        if not gaps:
+            return kept, kept_seqs
+        numbered, gap_seqs = self._feed.number(gaps, now_us)
+        return [*numbered, *kept], [*gap_seqs, *kept_seqs]
 
     def _count(self, rows: Sequence[Row]) -> None:
         self.statistics.gaps += sum(isinstance(row, Gap) for row in rows)

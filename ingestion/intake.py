@@ -24,12 +24,18 @@ class Intake:
         self.rows = 0
         self.bytes = 0
         self.rows_total = 0
+        self.level = 0  # what is given up, see `ingestion.pressure`
         self.full_count = 0  # how often a collector had to wait
 
     @property
     def full(self) -> bool:
         """Whether a collector has to wait; a single capture may pass the bound, two may not."""
         return self.bytes >= self._bytes_max or self.rows >= self._rows_max
+
+    @property
+    def fill(self) -> float:
+        """How full the queue is, 0 to 1 and a little more."""
+        return max(self.bytes / self._bytes_max, self.rows / self._rows_max)
 
     async def room(self) -> None:
         """Return when the queue is not full."""

@@ -3,10 +3,8 @@
 import asyncio
 import gc
 import os
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,12 @@ import msgspec
 from ingestion.capture import Capture
 from ingestion.collectors.base_collector import Collector
 from ingestion.continuity import Feed
+from ingestion.disk_room import DiskRoom
+from ingestion.drain import Cadence, Drain
+from ingestion.guard import Guard
 from ingestion.inlet import Inlet
 from ingestion.intake import Intake
+from ingestion.pressure import Pressure, PressureOptions
 from ingestion.rounds import Rounds
 from ingestion.writers.parquet_writer import StreamingParquetWriter
 from shared.clock import Clock, boot_id
@@ -27,8 +29,6 @@ from shared.partitioning import stored_exchange
 from shared.rows import Stream
 
 log = get_log("pipeline")
-_BATCHES_MAX = 8  # that are written as one where more than one waits: a frame has its price, whatever is in it
-_NICE_SEAL = 10  # sealing yields to capture
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class PipelineOptions:
     queue_bytes_max: int = 64 << 20
     queue_rows_max: int = 100_000
     heartbeat_s: float = 5.0
+    pressure: PressureOptions = field(default_factory=PressureOptions)
+    disk_reserve_bytes: int = 0  # capture pauses while less is free; 0: only when the disk refuses a write
     clock_step_ns: int = 100_000_000  # a larger change of wall minus monotonic time within a second is a step
 
 
@@ -57,20 +59,19 @@ class IngestionPipeline:
         on_synced: Callable[[dict[Stream, int]], None] | None = None,
     ) -> None:
         self._writer, self._options, self._epoch, self._clock = writer, options, epoch, clock
-        self._on_synced = on_synced
         self._intake = Intake(bytes_max=options.queue_bytes_max, rows_max=options.queue_rows_max)
         self._feeds: dict[tuple[str, str], Feed] = {}
         self._inlets: list[Inlet] = []
         self._running: dict[Collector, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None  # of the collectors
         self._stopping = asyncio.Event()
-        self._collecting = True
-        self._write_thread = ThreadPoolExecutor(1, "writer")
-        self._seal_thread = ThreadPoolExecutor(1, "seal", initializer=_lower_priority)
-        self._sealing: asyncio.Future[Any] | None = None
         self._started_us = clock.wall_ns() // 1000
         self._rounds = Rounds(self._inlets, clock, clock_step_ns=options.clock_step_ns)
         self._began = False
+        room = DiskRoom(options.disk_reserve_bytes)
+        self._guard = Guard(self._intake, self._inlets, Pressure(options.pressure), room, writer.folder)
+        cadence = Cadence(options.batch_size, options.flush_interval_s, options.journal_sync_s, on_synced)
+        self._drain = Drain(writer, self._intake, self._guard, cadence)
 
     def inlet(self, source: str, exchange: str) -> Inlet:
         """A way in for one collector, which goes on where an earlier run of the same feed stood."""
@@ -92,6 +93,7 @@ class IngestionPipeline:
     def stop(self) -> None:
         """Ask `run` to end: collectors first, then everything queued is written, synced and sealed."""
         self._stopping.set()
+        self._drain.hurry()
 
     def add(self, collector: Collector) -> None:
         """Start one more collector while others run; what it is refused ends it alone."""
@@ -105,13 +107,14 @@ class IngestionPipeline:
             task.cancel()
             await asyncio.wait([task])
         collector.inlet.interrupt(cause, evidence)
+        collector.inlet.relieve(0)
         collector.inlet.tell_unwritten(everything=True)  # nobody goes round this inlet any more
         collector.inlet.tell("stop", evidence)
         self._inlets.remove(collector.inlet)
 
     async def _run_added(self, collector: Collector) -> None:
         try:
-            await collector.run()
+            await self._guard.attend(collector.run)
         except* DaedalusError as group:
             error = _first(group)
             assert isinstance(error, DaedalusError), "of a group of them"
@@ -125,25 +128,25 @@ class IngestionPipeline:
         gc.freeze()  # what was imported lives for ever: full collections need not walk it at each burst
         try:
             await self._store_recovered_gaps()
+            await self._guard.look_at_disk()
             async with asyncio.TaskGroup() as tasks:
-                drain = tasks.create_task(self._drain())
+                drain = tasks.create_task(self._drain.run())
                 for inlet in self._inlets:
                     self._tell_start(inlet)
                 self._began = True
                 failure = await self._collect(collectors, heartbeat)
                 for inlet in self._inlets:
+                    inlet.relieve(0)
                     inlet.tell_unwritten(everything=True)
                     inlet.tell("stop", f"epoch {self._epoch}" + (f", because of {failure!r}" if failure else ""))
-                self._collecting = False
+                self._drain.finish()
                 await drain
-            await self._in(self._seal_thread, self._writer.close)
+            await self._drain.close()
         except BaseExceptionGroup as group:
             raise _first(group) from group
         finally:
             gc.unfreeze()
-            self._write_thread.shutdown()
-            self._seal_thread.shutdown()
-            self._writer.abandon()
+            self._drain.abandon()
         if failure:
             raise failure
 
@@ -152,9 +155,9 @@ class IngestionPipeline:
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 for collector in collectors:
-                    self._running[collector] = self._tasks.create_task(collector.run())
+                    self._running[collector] = self._tasks.create_task(self._guard.attend(collector.run))
                 beating = [self._tasks.create_task(self._beat(heartbeat))] if heartbeat else []
-                beating.append(self._tasks.create_task(self._rounds.run()))
+                beating += [self._tasks.create_task(each.run()) for each in (self._rounds, self._guard)]
                 await self._stopping.wait()
                 for task in [*self._running.values(), *beating]:
                     task.cancel()
@@ -170,47 +173,7 @@ class IngestionPipeline:
                 now_ns, mono_ns = self._clock.wall_ns(), self._clock.mono_ns()
                 rows, seqs = self._feed(declared.source, declared.exchange).number([declared.gap], now_ns // 1000)
                 captures.append(Capture(declared.source, declared.exchange, now_ns, mono_ns, rows, seqs))
-        if captures:
-            await self._in(self._write_thread, self._writer.append, captures)
-            await self._sync()
-        await self._in(self._seal_thread, self._writer.forget_damage)
-
-    async def _drain(self) -> None:
-        """Queue to journal: write by size or time, sync by time, seal when due."""
-        options = self._options
-        wait_s = min(options.flush_interval_s, options.journal_sync_s)
-        synced_s, unsynced = time.monotonic(), False
-        while self._collecting or self._intake.rows:
-            if self._collecting:
-                await self._intake.wait(rows=options.batch_size, timeout_s=wait_s)
-            captures = self._intake.take(rows=options.batch_size * _BATCHES_MAX)
-            if captures:
-                await self._in(self._write_thread, self._writer.append, captures)
-                unsynced = True
-            now_s = time.monotonic()
-            if unsynced and now_s - synced_s >= options.journal_sync_s:
-                await self._sync()
-                synced_s, unsynced = now_s, False
-            await self._seal_if_due()
-        await self._sync()
-        if self._sealing:
-            await self._sealing
-
-    async def _sync(self) -> None:
-        counts = await self._in(self._write_thread, self._writer.sync)
-        if self._on_synced:
-            self._on_synced(counts)
-
-    async def _seal_if_due(self) -> None:
-        if self._sealing and self._sealing.done():
-            self._sealing.result()
-            self._sealing = None
-        if self._sealing is None and self._writer.due():
-            journal = await self._in(self._write_thread, self._writer.rotate)
-            self._sealing = asyncio.get_running_loop().run_in_executor(self._seal_thread, self._writer.seal, journal)
-
-    async def _in(self, thread: ThreadPoolExecutor, call: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(thread, call, *args)
+        await self._drain.store(captures)
 
     async def _beat(self, path: Path) -> None:
         """Keep a small file that says how capture is doing; rates belong there, not in the log."""
@@ -233,14 +196,11 @@ class IngestionPipeline:
             "queue": {"rows": self._intake.rows, "bytes": self._intake.bytes, "full_count": self._intake.full_count},
             "journal_bytes": self._writer.journal_bytes,
             "rows_total": self._intake.rows_total,
+            **self._guard.statistics(),
             "clock": self._rounds.statistics,
             "feeds": {inlet.name: asdict(inlet.statistics) for inlet in self._inlets},
             "connections": {each.inlet.name: each.report() for each in self._running},
         }
-
-
-def _lower_priority() -> None:
-    os.setpriority(os.PRIO_PROCESS, 0, min(19, os.getpriority(os.PRIO_PROCESS, 0) + _NICE_SEAL))
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

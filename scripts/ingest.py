@@ -8,6 +8,7 @@ from pathlib import Path
 
 from config.config import DEFAULT_FILE, Settings, load_config
 from ingestion.pipeline import IngestionPipeline, PipelineOptions
+from ingestion.pressure import pressure_options
 from ingestion.writers.parquet_writer import StreamingParquetWriter, WriterOptions
 from ingestion.writers.segments import SegmentOptions
 from scripts.capture_plan import plan_collectors
@@ -75,6 +76,10 @@ def build_pipeline(
         journal_sync_s=ingestion.journal_sync_ms / 1000,
         queue_bytes_max=round(ingestion.queue_max_mb * 2**20),
         queue_rows_max=ingestion.queue_maxsize,
+        pressure=pressure_options(
+            ingestion.overload_percent / 100, ingestion.overload_after_seconds, ingestion.overload_calm_seconds
+        ),
+        disk_reserve_bytes=ingestion.disk_reserve_mb << 20,
         clock_step_ns=ingestion.clock_step_ms * 1_000_000,
     )
     return IngestionPipeline(writer, options, epoch=epoch, clock=clock, on_synced=on_synced)

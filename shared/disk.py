@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from shared.errors import LakeUnusable
+from shared.errors import DiskFull, LakeUnusable
 
 _STEP_BYTES = 16 << 20  # journals grow in steps: half the card writes of growing by each flush
 _REASONS = {
@@ -37,7 +37,8 @@ def translated(path: Path) -> Iterator[None]:
         if error.errno not in _REASONS:
             raise
         reason, hint = _REASONS[error.errno]
-        raise LakeUnusable(path, reason, hint=hint) from error
+        kind = DiskFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else LakeUnusable
+        raise kind(path, reason, hint=hint) from error
 
 
 class AppendFile:
@@ -51,7 +52,16 @@ class AppendFile:
             self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
 
     def write(self, data: bytes) -> None:
-        """Append all of `data`; short writes are continued."""
+        """Append all of `data`, short writes continued, or nothing: what a failed write left is cut off."""
+        try:
+            self._write(data)
+        except LakeUnusable:
+            with suppress(OSError):  # else whole frames of it would stand behind a shorter block that comes instead
+                os.ftruncate(self._fd, self.size_bytes)
+                self._allocated = self.size_bytes
+            raise
+
+    def _write(self, data: bytes) -> None:
         with translated(self.path):
             self._reserve(self.size_bytes + len(data))
             view, offset = memoryview(data), self.size_bytes

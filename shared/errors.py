@@ -3,6 +3,7 @@
     DaedalusError
       SettingsInvalid      a settings file cannot be read or says something we do not know
       LakeUnusable         a folder of the lake is missing, not writable, full, or on the wrong filesystem
+        DiskFull           there is no room, or no quota, left on the disk
         LakeLocked         another live process owns it
       ReadyConflict        a published name exists with other content
       FrameMalformed       an exchange sent bytes that are not its documented format
@@ -45,6 +46,10 @@ class LakeUnusable(DaedalusError):
     def __init__(self, path: Path, reason: str, *, hint: str) -> None:
         super().__init__(f"{path}: {reason}", hint=hint)
         self.path, self.reason = path, reason
+
+
+class DiskFull(LakeUnusable):
+    """The disk has no room, or the user no quota; what was acknowledged is safe."""
 
 
 class LakeLocked(LakeUnusable):

@@ -3,6 +3,8 @@
 Steps are those the venues published in 2026; first prices are merely plausible.
 """
 
+import re
+
 from ingestion.simulator.events import Instrument
 
 _SIZE_DECIMALS = 8
@@ -21,6 +23,7 @@ _PAIRS: dict[str, tuple[int, int, str]] = {
     "DOT-USD": (3, 4, "4.9"),
 }
 SYMBOLS = tuple(_PAIRS)
+_INVENTED = re.compile(r"SIM\d{1,4}-USD")  # as many as a load test wants
 
 
 def instrument(symbol: str, *, venue: str) -> Instrument:
@@ -29,7 +32,7 @@ def instrument(symbol: str, *, venue: str) -> Instrument:
     Raises:
         ValueError: the pair is not simulated.
     """
-    pair = _PAIRS.get(symbol)
+    pair = (2, 2, "100") if _INVENTED.fullmatch(symbol) else _PAIRS.get(symbol)
     if pair is None:
         raise ValueError(f"{symbol} is not simulated; choose from {', '.join(SYMBOLS)}")
     decimals = pair[1] if venue == "kraken" else pair[0]

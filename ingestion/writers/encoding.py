@@ -124,7 +124,8 @@ def _parts(capture: Capture) -> list[tuple[int, type[Row], Sequence[Row], Sequen
 def _place(row: Row) -> int:
     if not isinstance(row, Gap):
         return _ROWS
-    return _REVISIONS if row.revision else _OPENED
+    # What was given up is known exactly, and its end belongs before the rows that follow: it narrows nothing.
+    return _REVISIONS if row.revision and row.cause != "overflow" else _OPENED
 
 
 def _batch(key: _Key, columns: _Columns) -> pa.RecordBatch:

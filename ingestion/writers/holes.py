@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingestion.exchanges.wire_values import UNKNOWN_SYMBOL, is_plain_symbol
 from shared.rows import Gap, Stream
@@ -44,6 +45,7 @@ class HoleFinder:
         self._before: dict[Stream, int] = {}  # `_next` as it was before the journal being read
         self._holes: list[tuple[Stream, int, int]] = []
         self._gap_seqs: dict[Stream, list[_Seqs]] = {}  # gap rows of a block are not in the order of their numbers
+        self._given_up: dict[Stream, list[tuple[int, int]]] = {}  # rows that were dropped in good order, and told
         self._epoch = ""
         self._told = False  # whether a header of this epoch was read: a stream it does not name began after it
 
@@ -52,12 +54,12 @@ class HoleFinder:
         if epoch != self._epoch:
             self._epoch, self._next, self._told = epoch, {}, False
         self._before = dict(self._next)
-        self._holes, self._gap_seqs = [], {}
+        self._holes, self._gap_seqs, self._given_up = [], {}, {}
 
     def begin_again(self) -> None:
         """Forget what the journal that was being read has said."""
         self._next = dict(self._before)
-        self._holes, self._gap_seqs = [], {}
+        self._holes, self._gap_seqs, self._given_up = [], {}, {}
 
     def expect(self, counts_at_open: dict[Stream, int]) -> None:
         """Take each stream's count at the journal's opening: more than was read means that the journal before lost it.
@@ -73,6 +75,8 @@ class HoleFinder:
 
     def see(self, table: str, rows: pa.RecordBatch | pa.Table) -> None:
         """Take the next rows of one table."""
+        if table == "gaps":
+            self._see_given_up(rows)
         for stream, seqs in _by_stream(table, rows):
             if table == "gaps":
                 self._gap_seqs.setdefault(stream, []).append(seqs)
@@ -86,11 +90,40 @@ class HoleFinder:
             self._holes.append((stream, int(before[at]), int(seqs[at])))
         self._next[stream] = int(seqs[-1]) + 1
 
+    def _see_given_up(self, rows: pa.RecordBatch | pa.Table) -> None:
+        is_told = pc.and_kleene(pc.equal(rows.column("cause"), "overflow"), pc.is_valid(rows.column("next_seq")))
+        for row in rows.filter(is_told).to_pylist():
+            stream = Stream(row["source"], row["exchange"], row["channel"], row["symbol"])
+            self._given_up.setdefault(stream, []).append((row["prev_seq"], row["next_seq"]))
+
+    def _excuse(self, stream: Stream, before: int, after: int) -> None:
+        """Rows between these two were given up: no damage, and the stream has come as far."""
+        start = self._next.get(stream, 0 if self._told else before + 1)
+        if start < after:
+            if start <= before:
+                self._holes.append((stream, start - 1, before + 1))
+            self._next[stream] = after
+        left: list[tuple[Stream, int, int]] = []
+        for hole in self._holes:
+            _, low, high = hole
+            if hole[0] != stream or high <= before + 1 or after - 1 <= low:
+                left.append(hole)
+                continue
+            if low < before:
+                left.append((stream, low, before + 1))
+            if after < high:
+                left.append((stream, after - 1, high))
+        self._holes = left
+
     def gaps(self, journal: str) -> list[tuple[Stream, Gap]]:
         """One gap per hole of the journal just read; its id is the same however often it is found."""
         for stream, parts in self._gap_seqs.items():
             self._follow(stream, np.sort(np.concatenate(parts)))
         self._gap_seqs = {}
+        for stream, ranges in self._given_up.items():
+            for before, after in sorted(ranges):
+                self._excuse(stream, before, after)
+        self._given_up = {}
         return [
             (
                 stream,

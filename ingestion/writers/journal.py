@@ -18,6 +18,7 @@ from ingestion.capture import Capture
 from ingestion.writers import encoding, frames
 from shared.clock import boot_id
 from shared.disk import Disk
+from shared.errors import DiskFull
 from shared.partitioning import Lake
 from shared.rows import Stream
 from shared.tables import SCHEMA_VERSION, Table, table, tables
@@ -53,10 +54,15 @@ class Journal:
     def __init__(self, lake: Lake, journal_id: JournalId, *, disk: Disk, counts: Mapping[Stream, int]) -> None:
         self.id = journal_id
         self.rows = 0
-        self._frames = 0
+        self._frames = 1
         self._file = disk.open_new(lake.active / f"{journal_id}{SUFFIX}", reserve=True)
-        self._file.write(frames.encode(frames.HEADER_FRAME, 0, self._number(), _header(journal_id, counts)))
-        self._file.sync()
+        try:
+            self._file.write(frames.encode(frames.HEADER_FRAME, 0, 0, _header(journal_id, counts)))
+            self._file.sync()
+        except DiskFull:  # nothing is in it; another will be opened when there is room
+            self._file.close()
+            disk.remove(self._file.path)
+            raise
 
     @property
     def size_bytes(self) -> int:
@@ -64,13 +70,15 @@ class Journal:
         return self._file.size_bytes
 
     def append(self, captures: list[Capture]) -> None:
-        """Write the captures' rows as one block; captures are never split over blocks."""
-        block = []
+        """Write the captures' rows as one block, or nothing; captures are never split over blocks."""
+        block, rows = list[bytes](), 0
         for name, batch in encoding.batches(captures):
             payload = encoding.to_payload(batch)
-            block.append(frames.encode(name, batch.num_rows, self._number(), payload))
-            self.rows += batch.num_rows
+            block.append(frames.encode(name, batch.num_rows, self._frames + len(block), payload))
+            rows += batch.num_rows
         self._file.write(b"".join(block))
+        self._frames += len(block)
+        self.rows += rows
 
     def sync(self) -> None:
         """Return when every row appended so far survives a power cut."""
@@ -80,10 +88,6 @@ class Journal:
         """End the journal; nothing can be appended afterwards."""
         self._file.sync()
         self._file.close()
-
-    def _number(self) -> int:
-        self._frames += 1
-        return self._frames - 1
 
 
 def _header(journal_id: JournalId, counts: Mapping[Stream, int]) -> bytes:

@@ -15,7 +15,7 @@ from ingestion.writers.segments import SegmentOptions
 from shared.clock import Clock
 from shared.disk import Disk
 from shared.partitioning import Lake
-from shared.rows import TABLE_OF, L2Message, Stream
+from shared.rows import TABLE_OF, Gap, L2Message, Stream
 from storage.published import PublishedLog, Tail
 
 _NS_PER_HOUR = 3_600_000_000_000
@@ -56,9 +56,19 @@ class StreamingParquetWriter:
         self._opened_ns = self._opened_mono_ns = 0
 
     @property
+    def folder(self) -> Path:
+        """Where everything is written; all of it lies on one filesystem."""
+        return self._lake.active
+
+    @property
     def journal_bytes(self) -> int:
         """Size of the open journal."""
         return self._journal.size_bytes if self._journal else 0
+
+    @property
+    def journal_rows(self) -> int:
+        """Rows in the open journal."""
+        return self._journal.rows if self._journal else 0
 
     def append(self, captures: list[Capture]) -> None:
         """Write rows to the journal: from here a kill cannot lose them. Opens a journal where there is none."""
@@ -69,6 +79,9 @@ class StreamingParquetWriter:
             counts = self._appended.setdefault((capture.source, capture.exchange), {})
             for row, seq in zip(capture.rows, capture.seqs, strict=True):
                 counts[TABLE_OF[type(row)], row.symbol] = seq + (len(row) if type(row) is L2Message else 1)
+                if type(row) is Gap and row.cause == "overflow" and row.next_seq is not None:
+                    stream = (row.channel, row.symbol)  # has come as far as rows that were given up in good order
+                    counts[stream] = max(counts.get(stream, 0), row.next_seq)
 
     def sync(self) -> dict[Stream, int]:
         """Wait until everything appended is on the disk; rows acknowledged in this epoch, per stream."""

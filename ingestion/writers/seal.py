@@ -17,7 +17,7 @@ from ingestion.writers.journal import COMMIT_SUFFIX, SUFFIX, JournalId, JournalR
 from ingestion.writers.passes import Tally, chunks
 from ingestion.writers.segments import SegmentOptions, Staging
 from shared.disk import Disk
-from shared.errors import ReadyConflict
+from shared.errors import DiskFull, ReadyConflict
 from shared.partitioning import Lake
 from shared.rows import Gap
 from shared.tables import Table
@@ -56,8 +56,22 @@ class Sealer:
         self._holes = HoleFinder()
 
     def seal(self, journal: Path) -> Commit:
-        """Publish everything that a closed journal holds, then drop it. A damaged one waits for `discard`."""
-        commit = self.commit(journal, ended=True)
+        """Publish everything that a closed journal holds, then drop it. A damaged one waits for `discard`.
+
+        Raises: DiskFull, after which the same journal may be sealed again.
+        """
+        record = self._lake.active / (journal.stem + COMMIT_SUFFIX)
+        if record.exists():  # an attempt before this one got as far
+            self._disk.sync_dir(self._lake.active)
+            commit = read_commit(record)
+        else:
+            try:
+                commit = self.commit(journal, ended=True)
+            except DiskFull:
+                if not record.exists():  # else staging is no rubbish any more, although the record's name is not synced
+                    self._holes.begin_again()
+                    self._clear(self._lake.staging / journal.stem)
+                raise
         self.publish(commit)
         if not commit.damaged:
             self.discard(commit)

@@ -21,7 +21,7 @@ from tests.ingestion.collecting import bronze
 ROOT = Path(__file__).parents[2]
 SETTINGS = """
 coinbase: {{symbols: [{symbol}], ws_url: "{url}"}}
-ingestion: {{segment_max_seconds: 2, journal_sync_ms: 50, reconnect_delay: 0.05}}
+ingestion: {{segment_max_seconds: 2, journal_sync_ms: 50, reconnect_delay: 0.05, disk_reserve_mb: 0}}
 storage: {{paths: {{raw_dir: "{root}/raw", processed_dir: "{root}/processed", state_dir: "{root}/state"}}}}
 """
 
@@ -115,15 +115,24 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_stops_with_one_line_and_keeps_what_was_acknowledged(
+def test_a_full_disk_pauses_capture_and_whoever_stops_it_then_loses_nothing_acknowledged(
     tmp_path: Path, small_disk: Path, exchange: str
 ) -> None:
     config = settings(tmp_path, root=small_disk, url=exchange)
-    one_line(daedalus("ingest", "--config", config), "the disk is full", "Free some space")
+    command = [sys.executable, "-m", "scripts.cli", "ingest", "--config", config]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as first:
+        assert first.stderr
+        said = ""
+        while "capture pauses" not in said:
+            line = first.stderr.readline()
+            assert line, said
+            said += line
+        first.send_signal(signal.SIGTERM)
+        said += first.stderr.read()
+    one_line(subprocess.CompletedProcess(command, first.returncode, "", said), "the disk is full", "Free some space")
     again = daedalus("ingest", "--config", config)
     one_line(again, "the disk is full")
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    command = [sys.executable, "-m", "scripts.cli", "ingest", "--config", config]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     lake, deadline_s = Lake.under(small_disk), time.monotonic() + 60
     heartbeat = lake.state / "ingestion.json"

@@ -95,12 +95,12 @@ def test_a_disk_that_fails_while_parquet_is_written_loses_no_acknowledged_row(
         lake, clock, acknowledged = Lake.under(tmp_path / str(nth)), StepClock(), set[int]()
         seen[0] = 0
 
-        def failing(self: Segment, *args: object, at: int = nth) -> None:
+        def failing(self: Segment, *args: object, at: int = nth, **names: object) -> None:
             seen[0] += 1
             if seen[0] == at + 1:
                 with translated(self.path):
                     raise OSError(error, "injected")
-            real(self, *args)
+            real(self, *args, **names)
 
         with monkeypatch.context() as patched:
             patched.setattr(Segment, method, failing)
