@@ -41,6 +41,7 @@ class Capture:
                 settings, plans = await asyncio.to_thread(_read, file)
             except (DaedalusError, OSError) as error:
                 problem = error.line() if isinstance(error, DaedalusError) else str(error)
+                problem = "; ".join(problem.splitlines())
                 log.error("settings refused; the old ones stay", file=str(file), problem=problem)  # noqa: TRY400
                 continue
             await self.change(settings, plans)
@@ -68,7 +69,6 @@ class Capture:
         log.info("settings reloaded", added=_names(added), removed=_names(removed))
         if waiting := restarts(self._settings, settings):
             log.warning("changed settings that wait for a restart", keys=waiting)
-        self._settings = settings
 
     def _start(self, plan: CollectorPlan) -> None:
         collector = plan.build(self._pipeline.inlet(plan.source, plan.exchange))
