@@ -43,7 +43,7 @@ def market(seed: int, *, exchange: str, trades: int) -> list[Trade]:
         us += rng.choice((0, 0, 1000, 400_000, 3_000_000))
         price += rng.choice((Decimal("-0.5"), Decimal(0), Decimal("0.5")))
         size = rng.randint(1, 40) / 8
-        seq = number if exchange != "okx" else None
+        seq = number if exchange != "bitfinex" else None
         side = rng.choice(("buy", "sell"))
         out.append(Trade("BTC-USD", us, str(number), seq, side, side, float(price), size))
     return out
@@ -126,7 +126,7 @@ def cut(trades: list[Trade], rng: random.Random) -> list[list[Trade]]:
     return [trades[a:b] for a, b in zip([0, *places], [*places, len(trades)], strict=True)]
 
 
-@pytest.fixture(scope="module", params=["kraken", "okx"], ids=["ids-contiguous", "ids-opaque"])
+@pytest.fixture(scope="module", params=["kraken", "bitfinex"], ids=["ids-contiguous", "ids-opaque"])
 def batch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Batch:
     """One uninterrupted run over everything."""
     trades = market(1, exchange=request.param, trades=300)
@@ -240,7 +240,7 @@ def test_a_bar_set_added_later_begins_at_the_beginning(tmp_path: Path) -> None:
 def test_trades_without_ids_are_all_different(tmp_path: Path) -> None:
     lake = Lake.under(tmp_path)
     same = Trade("BTC-USD", START_NS // 1000, "", None, "buy", "buy", 100.0, 1.0)
-    Recorder(lake, "okx").record([[same, same], [same]])
+    Recorder(lake, "bitfinex").record([[same, same], [same]])
     run(lake, end_of_data=True)
     silver = pl.read_parquet(list(lake.silver("trades").glob("**/*.parquet")), hive_partitioning=False)
     assert silver.height == 3
@@ -273,23 +273,23 @@ def test_exchange_times_that_go_back_lose_no_trade_of_any_bar_set(
 def test_one_failing_stream_does_not_stop_the_others(tmp_path: Path) -> None:
     lake = Lake.under(tmp_path)
     Recorder(lake, "kraken").record([market(1, exchange="kraken", trades=20)])
-    Recorder(lake, "okx").record([market(1, exchange="okx", trades=20)])
+    Recorder(lake, "bitfinex").record([market(1, exchange="bitfinex", trades=20)])
     next(lake.ready.glob("native/trades/exchange=kraken/**/*.parquet")).unlink()
     executor = TransformExecutor(options(lake))
     with pytest.raises(ExceptionGroup) as error:
         executor.run()
     executor.close()
     assert "missing" in str(error.value.exceptions[0])
-    assert list(lake.silver("trades").glob("exchange=okx/**/*.parquet"))
+    assert list(lake.silver("trades").glob("exchange=bitfinex/**/*.parquet"))
 
 
 def test_ndjson_segments_give_the_same_rows(tmp_path: Path) -> None:
-    trades = market(2, exchange="okx", trades=60)
+    trades = market(2, exchange="bitfinex", trades=60)
     out = []
     for raw_format in ("parquet", "ndjson"):
         lake = Lake.under(tmp_path / raw_format)
         segments = SegmentOptions(raw_format=raw_format)
-        Recorder(lake, "okx", WriterOptions(segments=segments)).record([trades[:30], trades[30:]])
+        Recorder(lake, "bitfinex", WriterOptions(segments=segments)).record([trades[:30], trades[30:]])
         run(lake, end_of_data=True)
         out.append(tables(lake))
     assert out[0] == out[1]
@@ -352,10 +352,10 @@ def test_an_end_that_was_not_the_end_leaves_no_trace(tmp_path: Path) -> None:
 
 
 def test_ids_that_begin_again_are_other_trades_however_polls_cut(tmp_path: Path) -> None:
-    trades = market(4, exchange="okx", trades=80)
+    trades = market(4, exchange="bitfinex", trades=80)
     again = [msgspec.structs.replace(t, trade_id=str(int(t.trade_id) % 40)) for t in trades]
     lake = Lake.under(tmp_path)
-    recorder = Recorder(lake, "okx")
+    recorder = Recorder(lake, "bitfinex")
     for start in range(0, 80, 20):
         recorder.record([again[start : start + 20]])
         options = EtlOptions(lake, bars=BARS, disk=Disk(durable=False), trades={"dedup_window": 10})
@@ -379,9 +379,9 @@ def test_a_time_far_ahead_of_its_capture_is_no_trade_and_freezes_nothing(tmp_pat
 @pytest.mark.parametrize("replayed", [0, 3])
 def test_an_opaque_stream_marks_its_hole_once_on_the_first_trade_behind_it(tmp_path: Path, replayed: int) -> None:
     """Also where the exchange sends old trades again, newest first, before the new ones."""
-    trades = market(4, exchange="okx", trades=60)
+    trades = market(4, exchange="bitfinex", trades=60)
     lake = Lake.under(tmp_path)
-    recorder = Recorder(lake, "okx")
+    recorder = Recorder(lake, "bitfinex")
     recorder.record([trades[:30]])
     recorder.record([[*trades[30 - replayed : 30][::-1], *trades[33:]]])
     run(lake, end_of_data=True)
