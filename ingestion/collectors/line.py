@@ -254,7 +254,9 @@ class Line:
 
     def _give_back(self, replacement: Replacement, end: SessionEnd) -> None:
         """The new connection failed: its streams are the old one's again, and books must come anew."""
-        pause_s = max(end.retry_after_s, self._around.retry.delay_s_max * self._around.rng.uniform(0.5, 1.0))
+        retry = self._around.retry
+        usual_s = (retry.first_delay_s if self._urgent else retry.delay_s_max) * self._around.rng.uniform(0.5, 1.0)
+        pause_s = max(end.retry_after_s, usual_s)
         self._log.warning("replacement failed", evidence=end.evidence, again_in_s=round(pause_s, 1))
         self._rotate_from_s = replacement.old.now_s + pause_s
         self._confirmations = replacement.old.confirmations
