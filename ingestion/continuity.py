@@ -12,7 +12,7 @@ import msgspec
 
 from ingestion import lifecycle
 from ingestion.exchanges.wire_values import ID_DIGITS_MAX
-from shared.exchange_facts import facts_of
+from shared.exchange_facts import ids_prove_loss
 from shared.rows import ROW_TYPES, TABLE_OF, Gap, L2Message, Reject, Row, Stream, Trade
 from storage.published import Tail
 
@@ -59,7 +59,7 @@ class Feed:
         self.source, self.exchange = source, exchange
         self._epoch = epoch
         self._gap_count = 0
-        self._contiguous = facts_of(exchange).trade_ids == "contiguous"
+        self._contiguous = ids_prove_loss(exchange, source)
         self._places: dict[tuple[type[Row], str], _Place] = {}
         self._rejects = lifecycle.RejectTally()
 

@@ -15,6 +15,7 @@ class ExchangeFacts:
     side_names: Literal["taker", "maker", "unknown"]
     trade_ids: Literal["contiguous", "unordered"]  # contiguous: per symbol, by one; a jump is a loss
     source: str
+    ccxt_trade_ids: Literal["contiguous", "unordered"] = "contiguous"  # the ids that ccxt's channel delivers
 
 
 # Exchanges that are not listed: ccxt's unified `side` is the taker's, and ids prove nothing.
@@ -32,6 +33,7 @@ EXCHANGE_FACTS: dict[str, ExchangeFacts] = {
         "contiguous",
         "v5 docs of trades-all (`side`: trade side of taker) and of trades, which joins ids 121 to 123 under 123; 69 "
         "ids recorded on 2022-05-13 have no hole",
+        ccxt_trade_ids="unordered",  # it subscribes to the joining channel
     ),
     "binance": ExchangeFacts("taker", "contiguous", "spot docs; `m` (buyer is maker) as ccxt maps it; ids measured"),
     "binanceus": ExchangeFacts("taker", "contiguous", "same protocol as binance"),
@@ -55,6 +57,26 @@ _OTHER = {"buy": "sell", "sell": "buy"}
 def facts_of(exchange: str) -> ExchangeFacts:
     """The facts of an exchange by its name in the lake."""
     return EXCHANGE_FACTS.get(exchange, UNLISTED)
+
+
+def ids_prove_order(exchange: str) -> bool:
+    """Whether every source of an exchange delivers contiguous trade ids, so that they are its order.
+
+    >>> ids_prove_order("kraken"), ids_prove_order("okx")
+    (True, False)
+    """
+    facts = facts_of(exchange)
+    return facts.trade_ids == facts.ccxt_trade_ids == "contiguous"
+
+
+def ids_prove_loss(exchange: str, source: str) -> bool:
+    """Whether a jump of this source's trade ids is a loss.
+
+    >>> ids_prove_loss("okx", "native"), ids_prove_loss("okx", "ccxt")
+    (True, False)
+    """
+    facts = facts_of(exchange)
+    return facts.trade_ids == "contiguous" and (source != "ccxt" or facts.ccxt_trade_ids == "contiguous")
 
 
 def taker_sides(exchange: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.content_hash import content_hash
-from shared.exchange_facts import facts_of
+from shared.exchange_facts import ids_prove_loss
 from shared.partitioning import Lake, Partition, SegmentName
 from shared.rows import Stream
 from shared.tables import table
@@ -122,7 +122,7 @@ class Inspection:
         return read_segment(path, entry.table, ["seq"])["seq"].to_numpy()
 
     def _ids(self, entry: Published, path: Path) -> Numbers:
-        if entry.table != "trades" or facts_of(entry.exchange).trade_ids != "contiguous":
+        if entry.table != "trades" or not ids_prove_loss(entry.exchange, entry.source):
             return np.empty(0, np.int64)
         return read_segment(path, "trades", ["trade_seq"])["trade_seq"].drop_nulls().to_numpy()
 

@@ -10,7 +10,7 @@ import polars as pl
 from etl.core.base import BaseTransform, LateRows
 from etl.core.registry import register_transform
 from shared.errors import StateMismatch
-from shared.exchange_facts import facts_of, taker_sides
+from shared.exchange_facts import facts_of, ids_prove_order, taker_sides
 
 SCHEMA = pl.Schema(
     {
@@ -84,7 +84,7 @@ class TradesTransform(BaseTransform):
             raise ValueError(f"lateness_s must not be negative, was {lateness_s}")
         self._lateness_us = round(lateness_s * 1e6)
         self._facts = facts_of(exchange)
-        self._by_seq = self._facts.trade_ids == "contiguous"
+        self._by_seq = ids_prove_order(exchange)
         self._sides = taker_sides(exchange)
         self._dedup_window = dedup_window
         restored = msgspec.msgpack.decode(state, type=TradesState) if state else TradesState(version=self.version)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ingestion.collectors.base_collector import SessionEnd
 from ingestion.exchanges.protocol import Newest
 from ingestion.silence import GRACE_S, SAMPLE_S, Finding, Key
-from shared.exchange_facts import facts_of
+from shared.exchange_facts import ids_prove_loss
 from shared.log import get_log
 from shared.partitioning import stored_exchange
 
@@ -36,7 +36,7 @@ class CcxtSilence:
         self._inlet, self._watch = collector.inlet, collector.silence
         self._streams = collector.options.streams
         self._exchange, self._is_waiting, self._end = exchange, is_waiting, end
-        self._contiguous = facts_of(stored_exchange(collector.options.exchange_id)).trade_ids == "contiguous"
+        self._contiguous = ids_prove_loss(stored_exchange(collector.options.exchange_id), "ccxt")
 
     async def run(self) -> None:
         """Sample each second, look where a look is due. Needs ccxt's `fetch_trades`; without it nothing can be told."""

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from ingestion.exchanges.wire_values import WIRE_NUMBER_MAX, inexact_text, utc_us
-from shared.exchange_facts import EXCHANGE_FACTS, facts_of, taker_sides
+from shared.exchange_facts import EXCHANGE_FACTS, ids_prove_loss, taker_sides
 from shared.partitioning import stored_exchange, stored_symbol
 from shared.rows import Level, OrderBook, Reject, Row, Ticker, Trade
 
@@ -47,7 +47,7 @@ class TradeRows:
 
     def __init__(self, exchange_id: str, *, keep_info: bool = False) -> None:
         name = stored_exchange(exchange_id)
-        self._contiguous = facts_of(name).trade_ids == "contiguous"
+        self._contiguous = ids_prove_loss(name, "ccxt")
         self._own_words = name in EXCHANGE_FACTS  # elsewhere only ccxt's word has a known meaning
         self._taker_side = taker_sides(name)
         self._keep_info = keep_info

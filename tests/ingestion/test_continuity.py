@@ -35,6 +35,14 @@ def test_a_gap_of_trades_lasts_from_the_last_one_before_to_the_first_one_after()
     assert (lost.start_ts, lost.end_ts, lost.rows_lost) == (10_000, 60_000, 2)
 
 
+def test_ids_that_ccxt_joins_prove_no_loss() -> None:
+    """OKX's channel behind ccxt joins fills under the last one's id; the native one has them all."""
+    for source, gap_count in (("ccxt", 0), ("native", 1)):
+        one = Feed(source, "okx", "e")
+        numbered(one, [trade(1)], 1000)
+        assert len(numbered(one, [trade(4)], 2000)) == gap_count
+
+
 def test_a_reject_is_not_missing_and_hides_nothing() -> None:
     one = feed()
     numbered(one, [trade(5)], 1)
