@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 
 import msgspec
 
-CORPUS = 40_000  # frames of each kind
+CORPUS = 60_000  # frames of each kind
 _TRADES_PER_FRAME = (1, 1, 2, 1, 3, 1, 2, 1, 2, 2)  # 1.6 a frame, as recorded on the exchange
 _LEVELS_PER_FRAME = (2, 4, 12, 6, 1, 20, 3, 9, 5, 10)  # 7.2 a frame, as recorded
 _SNAPSHOT_LEVELS = 2_000  # a side

@@ -48,7 +48,9 @@ storage: {{paths: {{raw_dir: {lake}/raw, processed_dir: {lake}/processed, state_
 """
 
 
-Polls: TypeAlias = "multiprocessing.Queue[tuple[bool, float]]"  # whether there was work, and how long it took
+Polls: TypeAlias = (
+    "multiprocessing.Queue[tuple[bool, float, float]]"  # whether there was work, how long it took, its CPU
+)
 
 
 class Run(NamedTuple):
@@ -88,8 +90,12 @@ def watch(settings_file: Path, polls: Polls) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     executor = TransformExecutor(etl_options(settings))
 
+    cpu_s = time.process_time()
+
     def tell(results: list[StreamResult], took_s: float) -> None:
-        polls.put((bool(results), took_s))
+        nonlocal cpu_s
+        before_s, cpu_s = cpu_s, time.process_time()
+        polls.put((bool(results), took_s, cpu_s - before_s))
 
     run_watcher(executor, poll_interval_s=1, stopped=stopped, on_results=tell)
     executor.close()
@@ -174,8 +180,9 @@ def _sampled(
                     told.get("queue", {}).get("rows", 0),
                     sum(feed["frames"] for feed in told.get("feeds", {}).values()),
                     _median(sealed),
-                    _median(took_s for had_work, took_s in polled if had_work),
-                    _median(took_s for had_work, took_s in polled if not had_work),
+                    _median(took_s for had_work, took_s, _ in polled if had_work),
+                    _median(cost_s for had_work, _, cost_s in polled if had_work),
+                    _median(took_s for had_work, took_s, _ in polled if not had_work),
                 )
             )
             rows.writerow(samples[-1])

@@ -27,6 +27,7 @@ class Sample(NamedTuple):
     messages: int
     seal_s: float | None  # median of those since the last sample
     poll_s: float | None  # with new files
+    poll_cpu_s: float | None  # of the watcher for it: what else the machine does makes polls longer, not this
     idle_poll_s: float | None
 
 
@@ -50,6 +51,7 @@ def flatness(samples: Sequence[Sample]) -> list[Verdict]:
         ("open files of the collector", "open_files", _MEMORY_RATIO_MAX),
         ("time of a seal, s", "seal_s", _TIME_RATIO_MAX),
         ("time of a poll with new files, s", "poll_s", _TIME_RATIO_MAX),
+        ("CPU of a poll with new files, s", "poll_cpu_s", _TIME_RATIO_MAX),
         ("time of a poll without, s", "idle_poll_s", _TIME_RATIO_MAX),
     ):
         before, after = (_median(part, field) for part in (early, late))
@@ -65,7 +67,7 @@ def completeness(lake_folder: Path, truth_log: Path) -> list[Verdict]:
     truth, lake = read_truth(truth_log), Lake.under(lake_folder)
     sent = truth.frames[_VENUE]
     tickers = _scan(lake, "ticker").select(pl.len()).collect().item()
-    books = _scan(lake, "l2").select(pl.struct("epoch", "msg_seq").n_unique()).collect().item()
+    books = _scan(lake, "l2").select(pl.col("is_last").sum()).collect().item()
     out = [_trades(lake, truth, symbol) for symbol in truth.symbols(_VENUE)]
     out.append(_equal("ticker frames sent = stored", sent["ticker"], tickers))
     out.append(_equal("book frames sent = stored", sent["l2_data"], books))
@@ -76,8 +78,8 @@ def _trades(lake: Lake, truth: Truth, symbol: str) -> Verdict:
     """Trades from the first stored one on: made = stored + declared."""
     made = {int(trade.id) for trade in truth.trades(_VENUE, symbol)}
     rows = _scan(lake, "trades").filter(pl.col("symbol") == symbol).select("trade_seq").collect()["trade_seq"]
-    stored = set(rows)
-    wanted = {number for number in made if number >= min(stored)}
+    stored, first = set(rows), rows.min()
+    wanted = {number for number in made if number >= first}
     result = (
         f"{len(wanted)} sent, {len(stored)} stored, {len(wanted - stored)} missing, {len(rows) - len(stored)} twice"
     )
