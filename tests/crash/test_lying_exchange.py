@@ -90,7 +90,11 @@ async def listen(
     async with LocalExchange(market, venues=[venue], faults=faults) as exchange:
         kind = Kraken if venue == "kraken" else Coinbase
         url = exchange.kraken_ws_url if venue == "kraken" else exchange.coinbase_ws_url
-        options = NativeOptions(kind(SessionOptions(ws_url=url)), subscriptions(venue, tables), SILENCE_S)
+        rest = f"{exchange.coinbase_rest_url}/api/v3/brokerage/market"
+        if venue == "kraken":
+            rest = f"{exchange.kraken_rest_url}/0/public"
+        native = kind(SessionOptions(ws_url=url, rest_url=rest))
+        options = NativeOptions(native, subscriptions(venue, tables), SILENCE_S)
         run = Run(lake)
         inlet = run.pipeline.inlet("native", LAKE_NAME[venue])
         running = asyncio.create_task(run.pipeline.run([NativeCollector(options, inlet, QUICK)]))
@@ -257,7 +261,7 @@ async def test_numbers_in_other_clothes_are_read_or_rejected_and_never_bent(
 
 
 async def test_a_wrong_checksum_breaks_that_book_alone_and_begins_it_anew(tmp_path: Path) -> None:
-    told = await listen(tmp_path, Fault(kind="bad_checksum", at=200, channel="book"), venue="kraken")
+    told = await listen(tmp_path, Fault(kind="bad_checksum", at=200, channel="book"), venue="kraken", frames=2500)
     assert judge(told) == 0
     assert {gap["cause"] for gap in told.gaps()} == {"checksum"}
     (symbol,) = {gap["symbol"] for gap in told.gaps()}
