@@ -100,9 +100,9 @@ class CoinbaseSession(Session):
         if message.subscribed is not None:
             self._confirm(message.subscribed)
         rows = message.rows
-        if rows and type(rows[0]) is not Trade:
+        if self._books and rows and type(rows[0]) is not Trade:
             return self._books_of(rows, mono_ns)
-        return rows
+        return rows  # where no book is followed, level 2 is only subscribed to be stored
 
     def _frames(self, kind: str, subscriptions: Sequence[Subscription]) -> list[bytes]:
         channels: dict[str, list[str]] = {}

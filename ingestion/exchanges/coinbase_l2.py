@@ -6,16 +6,18 @@ import msgspec
 
 from ingestion.exchanges.wire_values import (
     UNKNOWN_SYMBOL,
+    WIRE_NUMBER_MAX,
     is_plain_symbol,
     not_negative,
     positive,
-    possible_levels,
     utc_us,
 )
 from shared.errors import FrameMalformed
 from shared.rows import L2Message, Reject, Row
 
 EXCHANGE = "coinbaseadvanced"
+Price: TypeAlias = Annotated[float, msgspec.Meta(gt=0, lt=WIRE_NUMBER_MAX)]  # no nan is either
+Size: TypeAlias = Annotated[float, msgspec.Meta(ge=0, lt=WIRE_NUMBER_MAX)]
 SequenceNum: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _BOOK_SIDE = {"bid": "bid", "offer": "ask"}
 
@@ -75,18 +77,19 @@ def nameless(table: str, product_id: str, record: msgspec.Struct) -> Reject:
 
 def add_book(rows: list[Row], event: L2Event, sequence_num: int) -> bool:
     """Add the event as one book message; False where something in it must be looked at level by level."""
-    columns = zip(*map(msgspec.structs.astuple, event.updates), strict=True)
-    words, times, prices, sizes = map(list, columns) if event.updates else ([], [], [], [])
-    if not is_plain_symbol(event.product_id) or not possible_levels(prices, sizes):
+    updates = event.updates
+    if not updates or not is_plain_symbol(event.product_id):
         return False
+    times = [each.event_time for each in updates]
+    moments: list[int | None] | None = None
     try:
-        sides = [_BOOK_SIDE[word] for word in words]
+        sides = [_BOOK_SIDE[each.side] for each in updates]
         moment = utc_us(times[0])
-        moments: list[int | None] | None = None
         if times.count(times[0]) < len(times):
             moments = [utc_us(each) for each in times]
     except (KeyError, ValueError):
         return False
+    prices, sizes = [each.price_level for each in updates], [each.new_quantity for each in updates]
     is_snapshot = event.type == "snapshot"
     numbers = (None, None, None)
     rows.append(L2Message(event.product_id, moment, sequence_num, is_snapshot, sides, prices, sizes, *numbers, moments))
