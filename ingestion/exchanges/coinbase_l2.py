@@ -1,24 +1,21 @@
 """Coinbase Advanced Trade's book frames: a frame in one piece where it is sound, level by level where it is not."""
 
-from math import isfinite
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
 from ingestion.exchanges.wire_values import (
     UNKNOWN_SYMBOL,
-    WIRE_NUMBER_MAX,
     is_plain_symbol,
     not_negative,
     positive,
+    possible_levels,
     utc_us,
 )
 from shared.errors import FrameMalformed
 from shared.rows import L2Message, Reject, Row
 
 EXCHANGE = "coinbaseadvanced"
-Price: TypeAlias = Annotated[float, msgspec.Meta(gt=0, lt=WIRE_NUMBER_MAX)]
-Size: TypeAlias = Annotated[float, msgspec.Meta(ge=0, lt=WIRE_NUMBER_MAX)]
 SequenceNum: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _BOOK_SIDE = {"bid": "bid", "offer": "ask"}
 
@@ -91,7 +88,7 @@ def add_book(rows: list[Row], event: L2Event, sequence_num: int) -> bool:
     except (KeyError, ValueError):
         return False
     prices, sizes = [each.price_level for each in updates], [each.new_quantity for each in updates]
-    if not isfinite(sum(prices) + sum(sizes)):  # the decoder lets a "NaN" pass every bound
+    if not possible_levels(prices, sizes):  # msgspec does not hold a number written as a text to every bound
         return False
     is_snapshot = event.type == "snapshot"
     numbers = (None, None, None)
