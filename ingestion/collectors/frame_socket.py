@@ -7,7 +7,7 @@ directly. Everything else stays the library's: handshake, control frames, fragme
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.http11 import Response
 from websockets.protocol import OPEN
+from websockets.streams import StreamReader
 
 from shared.clock import Clock
 
@@ -33,11 +34,27 @@ class Arrival(NamedTuple):
     messages: list[bytes]
 
 
+class _Reader(StreamReader):
+    """The library's. Its buffer is empty too where a header was taken from it and its payload has not come."""
+
+    is_between_frames = False
+
+    def at_eof(self) -> Generator[None, None, bool]:
+        """Whether everything was read: what the library asks before each frame, and never inside of one."""
+        self.is_between_frames = True
+        ended = yield from super().at_eof()
+        self.is_between_frames = False
+        return ended
+
+
 class FrameSocket(ClientConnection):
     """A connection that is read by `arrival` instead of `recv`; sending and closing are as ever."""
 
     def __init__(self, clock: Clock, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._reader = self.protocol.reader = _Reader()
+        self.protocol.parser = self.protocol.parse()
+        next(self.protocol.parser)
         self._clock = clock
         self._begun = bytearray()  # of a plain frame
         self._begun_needs = 0  # its length
@@ -103,7 +120,7 @@ class FrameSocket(ClientConnection):
         return (
             self.response is None
             or self._is_fragmented
-            or bool(self.protocol.reader.buffer)
+            or not self._reader.is_between_frames
             or self.protocol.state is not OPEN
         )
 

@@ -76,6 +76,9 @@ async def by_arrivals(chunks: list[bytes]) -> tuple[list[bytes], object]:
 @example(
     messages=[("whole", [b"a"]), ("ping", [b""]), ("whole", [b"b"])], end=b"\x88\x02\x03\xe8", cuts=[1, 2, 3, 4, 5]
 )
+@example(  # a length whose first byte looks like a frame, cut off from its header behind what the library reads
+    messages=[("ping", [b""]), ("whole", [bytes(0x8105)]), ("whole", [b"b"])], end=b"", cuts=[4]
+)
 def test_the_same_messages_and_the_same_end_as_the_library(messages, end, cuts):
     data = b"".join(wire(*message) for message in messages) + end
     bounds = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
