@@ -57,8 +57,10 @@ def retry_after_s(status: int, headers: Mapping[str, str], now: datetime) -> flo
     (7.0, 120.0, 0.0)
     >>> retry_after_s(503, {"Retry-After": "Tue, 09 Jun 2026 04:01:30 GMT"}, now)
     90.0
+    >>> retry_after_s(429, {"retry-after": "7"}, now)
+    7.0
     """
-    text = headers.get("Retry-After", "").strip()
+    text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
     wait_s = _PAUSE_S.get(status, 0.0)
     if text.isascii() and text.replace(".", "", 1).isdecimal():
         wait_s = float(text[:12])
