@@ -38,6 +38,7 @@ class _Run:
     """One stream in one epoch."""
 
     floor: int = 0  # numbers below were not asked about
+    top: int = 0  # numbers up to here were stored at one time, as a later run's log says
     stored: Spans = field(default_factory=Spans)
     journalled: Spans = field(default_factory=Spans)
     is_asked: bool = False
@@ -103,6 +104,11 @@ class Account:
         if not run.is_asked:
             run.floor = max(run.floor, first)
 
+    def reached(self, stream: Stream, epoch: str, last: int) -> None:
+        """A later run's log names the last row of this one that was stored."""
+        run = self._run(stream, epoch)
+        run.top = max(run.top, last + 1)
+
     def stored(self, stream: Stream, epoch: str, numbers: Numbers | tuple[int, int], hour: datetime) -> int:
         """The numbers in a file, or its first and one past its last if they are whole; how many stand twice."""
         ledger, run = self._ledgers[stream], self._run(stream, epoch)
@@ -153,7 +159,8 @@ class Account:
         for stream in sorted(self._ledgers):
             ledger, rows = self._ledgers[stream], declared.get(stream, [])
             found = _Judgement(stream, ledger, rows)
-            if not any(run.is_asked or run.journalled for run in ledger.runs.values()) and not ledger.rejected:
+            runs = ledger.runs.values()
+            if not any(run.is_asked or run.journalled or run.top > run.floor for run in runs) and not ledger.rejected:
                 continue
             problems += found.problems
             sums.append(found.sum())
@@ -226,14 +233,14 @@ class _Judgement:
         self._journalled += len(journalled)
         self._stored += len(run.stored)
         known = Spans([*run.stored, *journalled])
-        if not known:
+        if not known and not run.top:
             return
         told = Spans(
             (gap.prev_seq + 1, gap.next_seq)
             for gap in self._gaps
             if gap.epoch == epoch and gap.prev_seq is not None and gap.next_seq is not None
         )
-        top = max(end for _, end in [*known, *told])
+        top = max([run.top, *(end for _, end in [*known, *told])])
         missing = Spans([(run.floor, top)]).without(known)
         silent = missing.without(told)
         self._declared += len(missing) - len(silent)

@@ -17,7 +17,7 @@ from shared.partitioning import Lake, Partition, SegmentName
 from shared.rows import Stream
 from shared.tables import table
 from storage.completeness import Account
-from storage.published import Published, log_paths, scan_log
+from storage.published import Published, log_paths, opening_tails, scan_log
 from storage.segments import read_segment
 from storage.spans import Numbers
 
@@ -70,6 +70,7 @@ class Inspection:
         known = {path.stem for path in logs}
         seen: set[tuple[str, int]] = set()
         for path in logs:
+            self._reached(path, since_epoch="" if self._scope.since is None else logs[0].stem)
             for line in scan_log(path):
                 journal = (line[0].epoch, SegmentName.parse(Path(line[0].path).name).counter) if line else ("", 0)
                 if journal in seen:
@@ -78,6 +79,13 @@ class Inspection:
                 for entry in line:
                     self._take(entry, whole_run=entry.epoch in known)
         self.problems += [f"{path} is published nowhere" for path in self._strays()]
+
+    def _reached(self, log: Path, *, since_epoch: str) -> None:
+        """Each log says where the runs before it ended: also those whose own log and files are gone together."""
+        tails = (opening_tails(log) or {}) if self._scope.until is None else {}
+        for stream, tail in tails.items():
+            if tail.epoch >= since_epoch and self._scope.names(stream):
+                self._account.reached(stream, tail.epoch, tail.seq)
 
     def _take(self, entry: Published, *, whole_run: bool) -> None:
         hour = Partition.parse(Path(entry.path))

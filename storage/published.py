@@ -141,15 +141,23 @@ def scan_log(path: Path) -> Iterator[list[Published]]:
 def newest_tails(lake: Lake) -> dict[Stream, Tail]:
     """The last stored row of every stream, from the newest log that got as far as its first line."""
     for path in reversed(log_paths(lake)):
-        lines = _whole_lines(path.read_bytes())
-        try:
-            tails = dict(msgspec.json.decode(lines[0], type=_Opening).tails)
-        except (IndexError, msgspec.DecodeError):
+        tails = opening_tails(path)
+        if tails is None:
             continue
         for entry in read_log(path)[0]:
             _advance(tails, entry)
         return tails
     return {}
+
+
+def opening_tails(path: Path) -> dict[Stream, Tail] | None:
+    """How far every stream had come when a log was begun; None where its first line was torn."""
+    with path.open("rb") as file:
+        lines = _whole_lines(file.readline())
+    try:
+        return dict(msgspec.json.decode(lines[0], type=_Opening).tails)
+    except (IndexError, msgspec.DecodeError):
+        return None
 
 
 def _advance(tails: dict[Stream, Tail], entry: Published) -> None:

@@ -119,6 +119,14 @@ def test_without_its_gap_row_a_restart_is_not_proven(lake: Lake) -> None:
     assert "no gap row tells what lies between" in problems(lake)
 
 
+def test_a_run_that_is_gone_with_its_log_is_missed_by_the_run_after_it(lake: Lake) -> None:
+    log = min(lake.published.glob("*.log"))
+    epoch = log.stem
+    for path in [log, *lake.ready.glob(f"**/*{epoch}*")]:
+        path.unlink()
+    assert f"seq 0..15 of {epoch} are nowhere (native {EXCHANGE} trades BTC-USD)" in problems(lake)
+
+
 def test_a_copy_of_a_file_is_named(lake: Lake) -> None:
     path = files(lake)[0]
     copy = path.with_name(path.name.replace("_000000_", "_000009_"))
