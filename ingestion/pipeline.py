@@ -100,6 +100,11 @@ class IngestionPipeline:
         if self._tasks is not None and not self._stopping.is_set():
             self._running[collector] = self._tasks.create_task(self._run_added(collector))
 
+    def runs(self, collector: Collector) -> bool:
+        """Whether a collector is at work: one that was added ends alone, and then only another can take its place."""
+        task = self._running.get(collector)
+        return task is not None and not task.done()
+
     async def remove(self, collector: Collector, *, cause: str, evidence: str) -> None:
         """End one collector; where its streams come back, this is why they were away."""
         task = self._running.pop(collector, None)

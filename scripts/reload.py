@@ -59,7 +59,11 @@ class Capture:
                 self._start(plan)
                 continue
             old, collector = self._running[feed]
-            if isinstance(collector, NativeCollector) and old.options.takes(plan.options):
+            if not self._pipeline.runs(collector):
+                evidence = "it had ended, and was started anew when the settings were read"
+                await self._pipeline.remove(collector, cause="disconnect", evidence=evidence)
+                self._start(plan)
+            elif isinstance(collector, NativeCollector) and old.options.takes(plan.options):
                 collector.change(plan.options)
                 self._running[feed] = plan, collector
             elif old.options != plan.options:

@@ -135,3 +135,34 @@ async def test_exchanges_come_and_go_and_a_refused_file_changes_nothing(tmp_path
     assert [each["connection"] for each in connections["native:kraken"]] == [1]
     (refused,) = [line for line in lines if "refused" in line["event"]]
     assert "\n" not in refused["problem"]
+
+
+async def test_what_had_ended_is_started_anew_by_the_next_reload(tmp_path: Path) -> None:
+    market = SeededMarket(seed=21, symbols=["BTC-USD"], rate=200, trade_share=0.5)
+    async with LocalExchange(market) as exchange:
+        rest_url = f"{exchange.coinbase_rest_url}/api/v3/brokerage/market"
+        coinbase = f"coinbase: {{symbols: [BTC-USD], ws_url: '{exchange.coinbase_ws_url}', rest_url: '{rest_url}'}}\n"
+
+        def text(kraken_ws_url: str) -> str:
+            kraken = f"kraken: {{symbols: [BTC/USD], ws_url: '{kraken_ws_url}', rest_url: 'http://127.0.0.1:9'}}"
+            return f"{coinbase}native: {{exchanges: {{{kraken}}}}}\ningestion: {{auto_reconnect: false}}\n"
+
+        first = settings(tmp_path, coinbase + "ingestion: {auto_reconnect: false}\n")
+        pipeline, asked = build_pipeline(first), asyncio.Event()
+        capture = Capture(pipeline, first, plan_collectors(first))
+        running = asyncio.create_task(pipeline.run(capture.collectors))
+        following = asyncio.create_task(capture.follow(tmp_path / "config.yaml", asked))
+        with capture_logs() as lines:
+            for url, sign in (("ws://127.0.0.1:9", "the others go on"), (exchange.kraken_ws_url, "reloaded")):
+                lines.clear()
+                settings(tmp_path, text(url))
+                asked.set()
+                async with asyncio.timeout(30):
+                    while not any(sign in line["event"] for line in lines):
+                        await asyncio.sleep(0.02)
+            async with asyncio.timeout(30):
+                while pipeline.statistics()["feeds"]["native:kraken"]["rows"] < 20:
+                    await asyncio.sleep(0.02)
+        following.cancel()
+        pipeline.stop()
+        await running
