@@ -84,6 +84,8 @@ class Line:
                 self.reconnects += 1
                 connection = self._connect()
         finally:
+            if self._replacement is not None:
+                self._done(self._replacement)  # trades that waited in it have been received
             for task in self._open.values():
                 task.cancel()
             await asyncio.gather(*self._open.values(), return_exceptions=True)
@@ -198,6 +200,8 @@ class Line:
             next(around.numbers), url=self.shard.url, session=session, venue=self._venue, owner=self
         )
         connection.confirmations = self._confirmations
+        self._wanted_rotation.clear()  # what is wished from here on, this connection does not have
+        self._urgent = False
         self._open[connection] = asyncio.create_task(connection.run())
         return connection
 
@@ -214,7 +218,7 @@ class Line:
             async with nullcontext() if self._urgent else self._venue.rotating:
                 if task.done():
                     return task.result(), None
-                new = self._connect()
+                was_urgent, new = self._urgent, self._connect()
                 replacement = self._replacement = Replacement(
                     connection, new, inlet=self._inlet, wanted=lambda: self.shard.subscriptions
                 )
@@ -223,11 +227,10 @@ class Line:
                 return task.result(), new
             if outcome == "replaced":
                 self._done(replacement)
-                self._wanted_rotation.clear()
-                self._urgent = False
                 self.rotations += 1
                 del self._open[connection]
                 return None, new
+            self._urgent = self._urgent or was_urgent
             self._give_back(replacement, self._open.pop(new).result())
 
     async def _until_due(self, connection: Connection, task: _Task) -> None:
@@ -260,6 +263,7 @@ class Line:
         self._log.warning("replacement failed", evidence=end.evidence, again_in_s=round(pause_s, 1))
         self._rotate_from_s = replacement.old.now_s + pause_s
         self._confirmations = replacement.old.confirmations
+        self._wanted_rotation.set()
         switched = replacement.handover.switched
         self._interrupt("disconnect", f"a new connection failed: {end.evidence}", switched)
         self._done(replacement)
@@ -277,8 +281,6 @@ class Line:
         self._interrupt("disconnect" if end.cause == "refused" else end.cause, end.evidence, keys)
         if replacement is not None:
             self._done(replacement)
-            self._wanted_rotation.clear()
-            self._urgent = False
         del self._open[connection]
 
     def _interrupt(self, cause: str, evidence: str, keys: Iterable[Key]) -> None:
