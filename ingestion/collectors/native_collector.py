@@ -61,17 +61,22 @@ class NativeCollector:
         self._log = get_log("collector").bind(feed=inlet.name)
 
     async def run(self) -> None:
-        """Collect for ever.
+        """Collect for ever. After it was cancelled it may be run again.
 
         Raises:
             ExchangeRefused: before anything came from the exchange it refused, or no reconnect is left.
             SettingsInvalid: an address is none.
         """
-        async with self._venue, asyncio.TaskGroup() as self._tasks:
-            self._shard()
-            self._tasks.create_task(self._documents.keep_instruments())
-            self._tasks.create_task(self._documents.keep_polling())
-            self._tasks.create_task(self._silence.run())
+        try:
+            async with self._venue, asyncio.TaskGroup() as self._tasks:
+                self._shard()
+                self._tasks.create_task(self._documents.keep_instruments())
+                self._tasks.create_task(self._documents.keep_polling())
+                self._tasks.create_task(self._silence.run())
+        finally:
+            self._tasks = None
+            self._lines.clear()
+            self._running.clear()
 
     def change(self, options: NativeOptions) -> None:
         """Go on with other options that `NativeOptions.takes`: streams in both are not touched.
@@ -93,11 +98,11 @@ class NativeCollector:
             if evidence is not None:
                 self.inlet.interrupt("unsubscribed", evidence, symbols=[each.symbol], tables=[each.table])
         self._log.info("changed", added=_names(now - before), removed=_names(before - now), rotates=rotates)
+        self._documents.change(options.subscriptions, poll_interval_s=options.poll_interval_s)
         if self._tasks is None:
             return
         standing = set(self._lines)
         self._shard()
-        self._documents.change(options.subscriptions, poll_interval_s=options.poll_interval_s)
         for number in standing & set(self._lines) if rotates else ():
             self._lines[number].rotate("the settings changed")
 

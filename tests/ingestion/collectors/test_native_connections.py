@@ -192,3 +192,21 @@ async def test_instruments_are_stored_with_their_origin(lake: Lake) -> None:
         await session.drained(exchange)
     (row,) = bronze(lake, "instruments").to_dicts()
     assert (row["symbol"], row["raw_symbol"], row["origin"], row["base"]) == ("BTC-USD", "BTC-USD", "rest", "BTC")
+
+
+async def test_capture_goes_on_after_a_pause_and_follows_what_changed_meanwhile(lake: Lake) -> None:
+    """A full disk cancels the collector; the same one is run again when there is room."""
+    market = SeededMarket(seed=9, symbols=["BTC-USD", "ETH-USD", "SOL-USD"], rate=300, trade_share=0.5)
+    async with LocalExchange(market) as exchange:
+        session = Session(lake, options(made(exchange, Coinbase), SYMBOLS[:2]))
+        await session.until(lambda: session.statistics.rows > 100)
+        guard = session.pipeline._guard
+        guard._pause("a test")
+        await session.until(lambda: not session.collector.report())
+        session.collector.change(options(made(exchange, Coinbase)))
+        guard._resume()
+        inlet = session.collector.inlet
+        await session.until(lambda: inlet.standing("l2", "SOL-USD").rows > 50 and bool(session.collector.report()))
+        await session.stop()
+    causes = {hole["cause"] for hole in holes(lake) if hole["symbol"] == "BTC-USD"}
+    assert causes == {"disk_full"}
