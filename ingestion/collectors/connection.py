@@ -167,7 +167,7 @@ class Connection:
         while True:
             arrival = await socket.arrival()
             self._fed = True
-            for symbol in inlet.take_stale_books(self.session.symbols.values()) if inlet.stale_books else ():
+            for symbol in inlet.take_stale_books(self.session.l2_symbols) if inlet.stale_books else ():
                 self.send(self.session.resync(symbol))
             if inlet.full:  # asked before a frame is decoded: from there to the queue nothing may come between
                 self._paused = True

@@ -27,10 +27,11 @@ from ingestion.exchanges.protocol import (
     Session,
     Subscription,
 )
+from ingestion.exchanges.resync import ResyncPace, untrusted
 from ingestion.exchanges.wire_values import optional_number, trade_number, utc_us
 from shared.errors import FrameMalformed
 from shared.partitioning import stored_symbol
-from shared.rows import Instrument, L2Message, Row, Trade
+from shared.rows import Instrument, L2Message, Reject, Row, Trade
 
 _SEQUENCE: Guarantee = "connection sequence"
 _CHANNEL_OF = {"trades": "market_trades", "ticker": "ticker", "l2": "level2", "orderbook": "level2"}
@@ -66,6 +67,8 @@ class CoinbaseSession(Session):
     def __init__(self, exchange: Exchange, wanted: Iterable[Subscription]) -> None:
         super().__init__(exchange, wanted)
         self._next_number = 0
+        self._spoilt: set[str] = set()  # ours; books that lack a level which could not be read
+        self._pace = ResyncPace()
 
     def opening(self) -> list[bytes]:
         """Heartbeats, then a frame per channel."""
@@ -136,12 +139,31 @@ class CoinbaseSession(Session):
 
     def _books_of(self, messages: list[Row], mono_ns: int) -> list[Row]:
         rows: list[Row] = []
+        has_rejects = False
         for message in messages:
             if isinstance(message, L2Message):
                 rows += self.book_rows(message, mono_ns)[0]
+                if message.is_snapshot:
+                    self._spoilt.discard(message.symbol)
             else:
                 rows.append(message)
-        return rows
+                has_rejects = has_rejects or isinstance(message, Reject)
+        return self._mended(rows, mono_ns) if has_rejects or self._spoilt else rows
+
+    def _mended(self, rows: list[Row], mono_ns: int) -> list[Row]:
+        """A book one of whose levels is a reject is wrong from then on: told, not believed, and asked for anew."""
+        books = {each.symbol for each in self.wanted if _CHANNEL_OF[each.table] == "level2"}
+        spoilt = {row.symbol for row in rows if isinstance(row, Reject) and row.channel == "l2"} & books
+        for symbol in sorted(spoilt):
+            evidence = "levels of a message are impossible, they are in rejects"
+            self.events.append(Break("sequence_break", evidence, (symbol,), ("l2", "orderbook")))
+            if symbol in self._books:
+                self._books[symbol].lose()
+        self._spoilt = (self._spoilt | spoilt) & books
+        for symbol in sorted({row.symbol for row in rows} & self._spoilt):
+            if self._pace.may_ask(symbol, mono_ns):
+                self.events.append(Send(self.resync(symbol)))
+        return [kept for row in rows for kept in (untrusted([row]) if row.symbol in spoilt else [row])]
 
     def _confirm(self, subscribed: dict[str, list[str]]) -> None:
         """What is subscribed now; a `-USDC` product is confirmed under the name that it answers with."""

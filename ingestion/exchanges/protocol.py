@@ -161,6 +161,11 @@ class Session(ABC):
         self._books: dict[str, BookKeeper] = {}  # ours; whose book is followed: for snapshots, or to check it
         self.want(wanted)
 
+    @property
+    def l2_symbols(self) -> set[str]:
+        """Ours; whose every update is stored from this connection."""
+        return self._l2
+
     def want(self, more: Iterable[Subscription]) -> None:
         """Add to what is wanted; `subscribe` makes the frames that ask for it."""
         added = set(more) - self.wanted

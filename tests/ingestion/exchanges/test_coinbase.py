@@ -7,9 +7,10 @@ import pytest
 
 from ingestion.exchanges import coinbase_wire as coinbase
 from ingestion.exchanges.coinbase import Coinbase
+from ingestion.exchanges.protocol import Break, Send, SessionOptions, Subscription
 from ingestion.exchanges.wire_values import UNKNOWN_SYMBOL
 from shared.errors import FrameMalformed
-from shared.rows import L2Message, Reject, Row, Trade
+from shared.rows import L2Message, OrderBook, Reject, Row, Trade
 
 TIME = "2026-08-09T21:05:42.514318Z"
 
@@ -93,3 +94,25 @@ def test_a_document_of_products_that_is_none_is_malformed(body: bytes) -> None:
 
 def test_a_common_trade_is_a_row() -> None:
     assert isinstance(only(trades_frame()), Trade)
+
+
+def test_a_book_with_an_impossible_level_is_not_believed_until_it_has_come_anew() -> None:
+    wanted = [Subscription(table, "BTC-USD", "BTC-USD") for table in ("l2", "orderbook")]
+    session = Coinbase(SessionOptions(orderbook_interval_ns=0)).session(wanted)
+
+    def received(number: int, kind: str, *levels: tuple[str, str, str]) -> tuple[list[type[Row]], list[type]]:
+        updates = [
+            {"side": side, "event_time": TIME, "price_level": price, "new_quantity": size}
+            for side, price, size in levels
+        ]
+        event = {"type": kind, "product_id": "BTC-USD", "updates": updates}
+        rows = session.receive(frame("l2_data", event, number), 1, 1)
+        events, session.events = session.events, []
+        return [type(row) for row in rows], [type(each) for each in events]
+
+    whole = ("bid", "100", "1"), ("offer", "101", "1")
+    assert received(0, "snapshot", *whole) == ([L2Message, OrderBook], [])
+    assert received(1, "update", ("bid", "100", "0"), ("offer", "101", "-3")) == ([L2Message, Reject], [Break, Send])
+    assert received(2, "update", ("bid", "99", "5")) == ([L2Message], [])
+    assert received(3, "snapshot", *whole) == ([L2Message, OrderBook], [])
+    assert received(4, "update", ("bid", "99", "5")) == ([L2Message, OrderBook], [])
