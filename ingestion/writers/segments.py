@@ -153,7 +153,8 @@ class Staging:
         for key, count in zip(found.keys, found.counts.tolist(), strict=True):
             segment = self._segment(key.stream, key.hour, kind)
             part = hashes[start : start + count]
-            segment.add(rows.slice(start, count), int(np.sum(part, dtype=np.uint64)))
+            with translated(self.folder):
+                segment.add(rows.slice(start, count), int(np.sum(part, dtype=np.uint64)))
             start += count
             if is_all:
                 self._finish(segment)
