@@ -164,6 +164,15 @@ class Ingestion(Section):
     """A cap on every `orderbook_depth`; null: none."""
     store_info_json: bool = False
     """true: keep the exchange's own record beside each row; doubles the files."""
+    store_frames: bool = False
+    """true: keep every native frame as it came, so that `daedalus redecode` can decode it again; needs Parquet."""
+
+    @field_validator("store_frames")
+    @classmethod
+    def _frames_need_parquet(cls, is_on: bool, info: ValidationInfo) -> bool:
+        if is_on and info.data.get("raw_format") == "ndjson":
+            raise refuse("false where raw_format is ndjson: NDJSON cannot hold bytes")
+        return is_on
 
     @field_validator("parquet_compression_level")
     @classmethod

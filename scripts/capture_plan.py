@@ -1,7 +1,7 @@
 """Settings to collectors: what is refused is refused here, before the lake is touched."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -53,7 +53,7 @@ def plan_collectors(settings: Settings) -> list[CollectorPlan]:
     coinbase = ["coinbase"] if settings.coinbase.subscriptions else []
     _refuse_aliases([*coinbase, *(f"native.exchanges.{name}" for name in native)])
     if coinbase:
-        options = _coinbase_options(settings.coinbase, settings).native()
+        options = replace(_coinbase_options(settings.coinbase, settings).native(), store_frames=ingestion.store_frames)
         plans.append(_native_plan("coinbaseadvanced", options, retry))
     for name, exchange in native.items():
         plans.append(_native_plan(name, _native_options(name, exchange, settings), retry))
@@ -120,7 +120,13 @@ def _native_options(name: str, section: NativeExchange, settings: Settings) -> N
     subscriptions = tuple(_subscriptions(where, section, exchange))
     timeout_s = section.silence_timeout_s or exchange.profile.silence_timeout_s
     try:
-        return NativeOptions(exchange, subscriptions, timeout_s, section.poll_interval_s)
+        return NativeOptions(
+            exchange,
+            subscriptions,
+            timeout_s,
+            section.poll_interval_s,
+            store_frames=settings.ingestion.store_frames,
+        )
     except ValueError as error:
         raise SettingsInvalid(f"{where}: {error}") from error
 

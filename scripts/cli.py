@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "query": Command("scripts.query:query", "Read a table of the lake"),
     "gaps": Command("scripts.gaps:gaps", "List what was not captured, and why"),
     "check": Command("scripts.check:check", "Prove that everything received is stored or declared"),
+    "redecode": Command("scripts.redecode:redecode", "Decode stored raw frames again, after a decoder was corrected"),
     "simulate": Command(
         "scripts.simulate:simulate", "Run a local exchange that speaks real wire protocols, with faults"
     ),

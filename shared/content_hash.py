@@ -60,6 +60,8 @@ def _column(array: Any) -> _U64:
         values = _strings(pc.cast(array, pa.string()))
     elif pa.types.is_boolean(array.type):
         values = np.asarray(pc.cast(pc.fill_null(array, False), pa.uint8())).astype(np.uint64)
+    elif pa.types.is_binary(array.type):
+        values = np.array([_digest(data or b"") for data in array.to_pylist()], dtype=np.uint64)
     else:
         ints = pc.fill_null(pc.cast(array, pa.int64()), 0)
         values = np.asarray(ints).astype(np.int64).view(np.uint64)

@@ -198,12 +198,12 @@ class Instrument(Row, frozen=True, gc=False):
 
 
 class Frame(Row, frozen=True, gc=False):
-    """What went over a connection, as it was; enough to decode a run again. `symbol` is `all`."""
+    """What went over a native connection, as it was; enough to decode a run again. `symbol` is `all`."""
 
     connection: int  # of this feed in this epoch
     number: int  # on its connection, received ones only
-    direction: str  # received | sent | rest
-    subject: str | None  # sent: what is subscribed, as JSON; rest: what was asked
+    direction: str  # received | sent | rest | note (the connection opened, ended, was replaced)
+    subject: str | None  # JSON: of sent frames what is subscribed, of a REST document what was asked
     payload: bytes
 
 

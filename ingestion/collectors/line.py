@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from ingestion.collectors.base_collector import SessionEnd, is_well
 from ingestion.collectors.connection import Connection
+from ingestion.collectors.frame_record import note, recorded
 from ingestion.collectors.replacement import Replacement
 from ingestion.collectors.venue import Venue
 from ingestion.confirmation import CONFIRM_S, Confirmations, named_in
@@ -33,6 +34,7 @@ class Surroundings:
     retry: RetryPolicy
     rng: random.Random
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    store_frames: bool = False
 
 
 class Line:
@@ -195,10 +197,10 @@ class Line:
     def _connect(self) -> Connection:
         around, self._confirmations = self._around, self._confirmations.successor()
         wanted = self.shard.subscriptions - self._confirmations.refused
-        session = self._venue.exchange.session(wanted)
-        connection = Connection(
-            next(around.numbers), url=self.shard.url, session=session, venue=self._venue, owner=self
-        )
+        session, number = self._venue.exchange.session(wanted), next(around.numbers)
+        if around.store_frames:
+            session = recorded(session, number, self._inlet)
+        connection = Connection(number, url=self.shard.url, session=session, venue=self._venue, owner=self)
         connection.confirmations = self._confirmations
         self._wanted_rotation.clear()  # what is wished from here on, this connection does not have
         self._urgent = False
@@ -226,6 +228,7 @@ class Line:
             if outcome == "old ended":
                 return task.result(), new
             if outcome == "replaced":
+                note(connection.session, "end")
                 self._done(replacement)
                 self.rotations += 1
                 del self._open[connection]
@@ -265,7 +268,9 @@ class Line:
         self._confirmations = replacement.old.confirmations
         self._wanted_rotation.set()
         switched = replacement.handover.switched
-        self._interrupt("disconnect", f"a new connection failed: {end.evidence}", switched)
+        evidence = f"a new connection failed: {end.evidence}"
+        note(replacement.new.session, "end", cause="disconnect", evidence=evidence)
+        self._interrupt("disconnect", evidence, switched)
         self._done(replacement)
         for symbol in sorted({symbol for table, symbol in switched if table in _BOOKS}):
             replacement.old.send(replacement.old.session.resync(symbol))
@@ -273,6 +278,7 @@ class Line:
     def _ended(self, end: SessionEnd, connection: Connection) -> None:
         """A connection ended before another one had everything."""
         self._inlet.statistics.sessions += 1
+        note(connection.session, "end", cause=end.cause, evidence=end.evidence)
         if end.cause == "refused" and not self._venue.has_delivered:
             raise ExchangeRefused(f"{self._inlet.name}: {end.evidence}")
         replacement, keys = self._replacement, self._keys()

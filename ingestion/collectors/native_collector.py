@@ -26,6 +26,7 @@ class NativeOptions:
     silence_timeout_s: float
     poll_interval_s: float = 60.0
     silence: SilenceRules = field(default_factory=SilenceRules)
+    store_frames: bool = False  # as they come, beside what is made of them
 
     def __post_init__(self) -> None:
         """Refuse what the exchange does not have."""
@@ -51,7 +52,7 @@ class NativeCollector:
     def __init__(self, options: NativeOptions, inlet: Inlet, retry: RetryPolicy) -> None:
         self.inlet, self._options = inlet, options
         self._venue = Venue(options.exchange, inlet, silence_timeout_s=options.silence_timeout_s)
-        self._around = Surroundings(self._venue, retry, random.Random())
+        self._around = Surroundings(self._venue, retry, random.Random(), store_frames=options.store_frames)
         self._documents = Documents(self._venue, options.subscriptions, poll_interval_s=options.poll_interval_s)
         self._lines: dict[int, Line] = {}
         self._silence = NativeSilence(self._venue, self._lines.values, rules=options.silence)

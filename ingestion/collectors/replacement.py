@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from ingestion.collectors.base_collector import SessionEnd
 from ingestion.collectors.connection import Connection
+from ingestion.collectors.frame_record import note
 from ingestion.exchanges.protocol import Subscription
 from ingestion.handover import Handover
 from ingestion.inlet import Inlet
@@ -31,6 +32,7 @@ class Replacement:
         self.handover = Handover(self._next_trade)
         old.sift, new.sift = self._old_rows, self.handover.new
         old.stored = new.stored = self._release
+        note(new.session, "replaces", number=old.number)
 
     async def run(self, old_task: "asyncio.Task[SessionEnd]", new_task: "asyncio.Task[SessionEnd]") -> Outcome:
         """Read both until it is decided; call `finish` then. The old one is closed where it was replaced."""
@@ -59,6 +61,7 @@ class Replacement:
         for each in (self.old, self.new):
             each.sift = each.stored = None
         self._release(everything=True)
+        note(self.new.session, "replaced", number=self.old.number)
         self._inlet.statistics.superseded_rows += self.handover.superseded
 
     def _is_ready(self, now_s: float) -> bool:
