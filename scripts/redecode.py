@@ -91,8 +91,9 @@ def redecode(
     found = Redecoded(name, files.count, _unsealed(lake, name))
     if not files.runs:
         waiting = f"; {found.unsealed:,} are still in a journal and can be read when it is sealed"
+        then = " from that time" if since or until else ""
         raise InputUnreadable(
-            f"no frames of {name} from that time are stored in {lake.ready}{waiting if found.unsealed else ''}",
+            f"no frames of {name}{then} are stored in {lake.ready}{waiting if found.unsealed else ''}",
             hint="Set ingestion.store_frames: true; what is captured from then on can be decoded again",
         )
     with TemporaryDirectory(prefix="daedalus-redecode-") as temporary:
