@@ -4,6 +4,7 @@ import asyncio
 import random
 import signal
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from config.config import DEFAULT_FILE, Settings, load_config
@@ -29,7 +30,18 @@ def ingest(config: ConfigFile = DEFAULT_FILE) -> None:
     configure(settings.logging.level, format=settings.logging.format)
     for notice in settings.notices:
         log.warning("settings", notice=notice)
-    asyncio.run(run(settings, file=config))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(run(settings, file=config))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where somebody installed it; asyncio's own costs more per wake-up and does the same."""
+    try:
+        uvloop = import_module("uvloop")
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 async def run(
