@@ -1,18 +1,22 @@
 """`daedalus check`: is everything that was received stored, rejected or declared?"""
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import polars as pl
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from config.config import DEFAULT_FILE, load_config
 from scripts.config_commands import ConfigFile
-from scripts.moments import moment
+from scripts.known_names import stored_names, unknown_names
+from scripts.moments import period
 from scripts.unsealed import read_unsealed
+from scripts.wide_table import fits, print_whole, whole_lines
 from shared.partitioning import Lake, stored_exchange, stored_symbol
 from storage.completeness import Account, StreamSum
 from storage.gaps import latest, read_gaps
@@ -20,8 +24,9 @@ from storage.inspection import Inspection, Scope
 
 EXIT_NOT_PROVEN = 1
 _SUMS = ("received", "stored", "journalled", "rejected", "declared", "undeclared", "ids_declared")
+_HEADINGS = ("stream", "runs", "received", "stored", "in journal", "rejected", "declared", "nowhere", "never came")
+_NOWHERE = _HEADINGS.index("nowhere")
 _NAMED_MAX = 20
-_WIDTH_UNSEEN = 200
 
 
 def check(
@@ -40,20 +45,19 @@ def check(
         tuple(stored_exchange(name) for name in exchange or ()),
         tuple(stored_symbol(name) for name in symbol or ()),
         tuple(channel or ()),
-        moment(since),
-        moment(until),
+        *period(since, until),
     )
-    sums, problems, files = examine(load_config(config).lake(), scope, deep=deep)
+    lake = load_config(config).lake()
+    sums, problems, files = examine(lake, scope, deep=deep)
+    problems += _strangers(scope, lake, sums)
     if not sums and not problems:
-        problems = ["there is nothing to prove: no file of that was published"]
+        problems = [f"there is nothing to prove: {lake.ready} has no published file of what was asked for"]
     if as_json:
         typer.echo(json.dumps(_as_json(sums, problems, files), indent=2, default=str))
     else:
         console = Console(highlight=False)
-        if not console.is_terminal:
-            console = Console(highlight=False, width=_WIDTH_UNSEEN)
         if sums:
-            console.print(_table(sums, with_hours=hours))
+            _print_sums(sums, console, with_hours=hours)
         for problem in problems[1 : _NAMED_MAX + 1]:  # the first stands in the verdict
             console.print(f"  {problem}", markup=False, soft_wrap=True)
         console.print(verdict_line(sums, problems, files, deep=deep), markup=False, soft_wrap=True)
@@ -76,6 +80,18 @@ def examine(lake: Lake, scope: Scope, *, deep: bool = False) -> tuple[list[Strea
     return sums, inspection.problems + problems, inspection.files
 
 
+def _strangers(scope: Scope, lake: Lake, sums: list[StreamSum]) -> list[str]:
+    """Names that were asked for and are nowhere: of them nothing is proven."""
+    stored, streams = stored_names(lake), [each.stream for each in sums]
+    if not any(stored) and not streams:
+        return []
+    return [
+        *unknown_names(scope.exchanges, {*stored[0], *(each.exchange for each in streams)}, "exchange"),
+        *unknown_names(scope.symbols, {*stored[1], *(each.symbol for each in streams)}, "symbol"),
+        *unknown_names(scope.tables, {*stored[2], *(each.table for each in streams)}, "channel"),
+    ]
+
+
 def verdict_line(sums: list[StreamSum], problems: list[str], files: int, *, deep: bool) -> str:
     """The result in one line."""
     if problems:
@@ -90,19 +106,34 @@ def verdict_line(sums: list[StreamSum], problems: list[str], files: int, *, deep
     )
 
 
-def _table(sums: list[StreamSum], *, with_hours: bool) -> Table:
-    headings = ("stream", "runs", "received", "stored", "in journal", "rejected", "declared", "nowhere", "never came")
-    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+def _print_sums(sums: list[StreamSum], console: Console, *, with_hours: bool) -> None:
+    rows = [row for each in sums for row in _rows(each, with_hours=with_hours)]
+    table = _table(rows)
+    if fits(table, console):
+        print_whole(table, console)
+        return
+    heading, *lines = whole_lines(_table((["", *row[1:]] for row in rows), of=""))
+    console.print(heading, style="bold", soft_wrap=True)
+    for row, line in zip(rows, lines, strict=True):
+        console.print(f"{row[0]}\n{line}", markup=False, soft_wrap=True)
+
+
+def _table(rows: Iterable[list[str]], *, of: str = _HEADINGS[0]) -> Table:
+    table = Table(of, *_HEADINGS[1:], box=None, pad_edge=False, header_style="bold")
     for column in table.columns[1:]:
         column.justify = "right"
-    for each in sums:
-        counts = [f"{getattr(each, name):,}" for name in _SUMS]
-        table.add_row(" ".join(each.stream), str(each.runs), *counts, style="red" if each.undeclared else "")
-        for hour, found in sorted(each.hours.items()) if with_hours else ():
-            received = found.rows + found.rejected + found.declared
-            cells = (received, found.rows, 0, found.rejected, found.declared, found.undeclared)
-            table.add_row(f"  {hour:%Y-%m-%d %H:00}", "", *(f"{count:,}" for count in cells), "")
+    for row in rows:
+        table.add_row(*map(escape, row), style="red" if row[_NOWHERE] not in {"", "0"} else "")
     return table
+
+
+def _rows(each: StreamSum, *, with_hours: bool) -> Iterator[list[str]]:
+    yield [" ".join(each.stream), str(each.runs), *(f"{getattr(each, name):,}" for name in _SUMS)]
+    for hour, found in sorted(each.hours.items()) if with_hours else ():
+        before = (found.rows + found.rejected + found.declared, found.rows)
+        behind = (found.rejected, found.declared, found.undeclared)
+        cells = [*(f"{count:,}" for count in before), "", *(f"{count:,}" for count in behind), ""]
+        yield [f"  {hour:%Y-%m-%d %H:00}", "", *cells]
 
 
 def _as_json(sums: list[StreamSum], problems: list[str], files: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`daedalus gaps`: what was not captured, and why."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -10,11 +11,13 @@ import typer
 from config.config import DEFAULT_FILE, load_config
 from scripts.config_commands import ConfigFile
 from scripts.gaps_table import show
-from scripts.moments import moment
-from scripts.unsealed import read_unsealed
+from scripts.known_names import stored_names, unknown_names
+from scripts.moments import period
+from scripts.unsealed import Unsealed, read_unsealed
+from shared.errors import InputUnreadable
 from shared.partitioning import Lake, stored_exchange, stored_symbol
 from shared.rows import GAP_CAUSES, GAP_STATUSES
-from storage.gaps import GapFilter, latest, read_gaps
+from storage.gaps import GapFilter, latest, read_gaps, running_at
 from storage.published import log_paths, scan_log
 
 Format: TypeAlias = Literal["table", "csv", "json", "parquet"]
@@ -44,30 +47,54 @@ def gaps(
         tuple(channel or ()),
         tuple(cause or ()),
         tuple(status or ()),
-        moment(since),
-        moment(until),
+        *period(since, until),
         everything,
     )
     lake = load_config(config).lake()
-    known, missing = _read(lake, where)
+    unsealed = read_unsealed(lake)
+    known, missing = _read(lake, where, unsealed)
     if missing:
-        typer.echo(f"{len(missing)} published files are not in {lake.ready}, first {missing[0]}", err=True)
+        what = "1 file of gaps is" if len(missing) == 1 else f"{len(missing):,} files of gaps are"
+        typer.echo(f"{what} missing in {lake.ready} or cannot be read, first {missing[0]}", err=True)
     found = where.of(known)
+    if log_paths(lake):
+        _refuse_strangers(where, lake, unsealed, known)
     if form == "table" and output is None:
-        hidden = 0 if everything else known.height - GapFilter(with_lifecycle=False).of(known).height
+        hidden = replace(where, with_lifecycle=True).of(known).height - found.height
         show(found, hidden=hidden, is_empty=not log_paths(lake))
-    else:
+        return
+    try:
         _write(found, form, output)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        hint = "Name a file in a folder that exists, as --output gaps.csv"
+        raise InputUnreadable(f"{output}: cannot be written as a file", hint=hint) from error
 
 
-def _read(lake: Lake, where: GapFilter) -> tuple[pl.DataFrame, list[str]]:
+def _read(lake: Lake, where: GapFilter, unsealed: Unsealed) -> tuple[pl.DataFrame, list[str]]:
     """The latest revision of every gap in the files that can hold what is asked for."""
-    unsealed = read_unsealed(lake).gaps
+    logs = log_paths(lake)
+    first = running_at(where.since, [path.stem for path in logs])
     entries = {
-        entry.path: entry for path in log_paths(lake) for line in scan_log(path) for entry in line if where.reads(entry)
+        entry.path: entry
+        for path in logs
+        for line in scan_log(path)
+        for entry in line
+        if where.reads(entry, whole_from=first)
     }
     stored, missing = read_gaps(lake, entries.values())
-    return latest(pl.concat([stored, unsealed])), missing
+    return latest(pl.concat([stored, unsealed.gaps])), missing
+
+
+def _refuse_strangers(where: GapFilter, lake: Lake, unsealed: Unsealed, known: pl.DataFrame) -> None:
+    """No gaps of a name that the lake does not have would be good news that is none."""
+    stored, streams = stored_names(lake), [stream for _, stream in unsealed.numbers]
+    lines = [
+        *unknown_names(where.exchanges, {*stored[0], *(each.exchange for each in streams)}, "exchange"),
+        *unknown_names(where.symbols, {*stored[1], *(each.symbol for each in streams), *known["symbol"]}, "symbol"),
+        *unknown_names(where.channels, {*stored[2], *(each.table for each in streams), *known["channel"]}, "channel"),
+    ]
+    if lines:
+        raise InputUnreadable("; ".join(lines), hint="Correct the name, or leave the option out")
 
 
 def _known(values: list[str] | None, among: object, what: str) -> None:

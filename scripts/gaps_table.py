@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.moments import lasted
+from scripts.wide_table import fits, print_whole
 
 _COLUMNS = ("from (UTC)", "lasted", "exchange", "symbol", "channel", "cause", "status", "lost", "ids", "evidence")
 _STYLES = {"open": "red", "unrecoverable": "red", "exchange_hole": "yellow", "filled": "green"}
-_WIDTH_UNSEEN = 240  # of what no terminal shows
 
 
 def show(gaps: pl.DataFrame, *, hidden: int, is_empty: bool, file: IO[str] | None = None) -> None:
@@ -24,14 +24,18 @@ def show(gaps: pl.DataFrame, *, hidden: int, is_empty: bool, file: IO[str] | Non
         file: where to, if not to the terminal.
     """
     console = Console(file=file, highlight=False)
-    if not console.is_terminal:
-        console = Console(file=file, highlight=False, width=_WIDTH_UNSEEN)
     if gaps.height:
         table = Table(*_COLUMNS, box=None, pad_edge=False, header_style="bold")
         table.columns[7].justify = "right"
         for gap in gaps.iter_rows(named=True):
             table.add_row(*_cells(gap))
-        console.print(table)
+        if fits(table, console):
+            print_whole(table, console)
+        else:
+            for gap in gaps.iter_rows(named=True):
+                began, span, *stream, cause, status, lost, ids_around, evidence = _cells(gap)
+                console.print(f"{began}  {span}  {cause}  {status}  {lost} lost", soft_wrap=True)
+                console.print("   ", *stream, *(f" {text}" for text in (ids_around, evidence) if text), soft_wrap=True)
     console.print(summary(gaps, hidden=hidden, is_empty=is_empty), soft_wrap=True)
 
 
@@ -39,7 +43,12 @@ def summary(gaps: pl.DataFrame, *, hidden: int, is_empty: bool) -> str:
     """One line: how many gaps of which status, and what they cost."""
     if is_empty:
         return "No gaps: nothing has been published in this lake yet."
-    also = f" {hidden:,} rows of starts, connections and the like are not shown (--all)." if hidden else ""
+    rows_are = (
+        "1 row of starts, connections and the like is"
+        if hidden == 1
+        else (f"{hidden:,} rows of starts, connections and the like are")
+    )
+    also = f" {rows_are} not shown (--all)." if hidden else ""
     if not gaps.height:
         return f"No gaps.{also}"
     counts = [f"{count:,} {status}" for status, count in gaps["status"].value_counts().sort("status").iter_rows()]

@@ -19,13 +19,26 @@ def moment(text: str | None) -> datetime | None:
     """
     if text is None:
         return None
-    if ago := _AGO.fullmatch(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
+        if ago := _AGO.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise typer.BadParameter(f"{text!r} is no moment; write 2026-06-09, 2026-06-09T04:30 or 24h") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """The moments that `--since` and `--until` name.
+
+    Raises: typer.BadParameter: one is no moment, or no time lies between them: of that, everything would be true.
+    """
+    first, last = moment(since), moment(until)
+    if first is not None and first > datetime.now(UTC):
+        raise typer.BadParameter(f"--since {since} lies in the future; it is {datetime.now(UTC):%Y-%m-%dT%H:%M} UTC")
+    if first is not None and last is not None and first >= last:
+        raise typer.BadParameter(f"--since {since} is not before --until {until}")
+    return first, last
 
 
 def lasted(span: timedelta) -> str:

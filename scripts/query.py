@@ -6,11 +6,14 @@ import duckdb
 import polars as pl
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from config.config import DEFAULT_FILE, load_config
 from scripts.config_commands import ConfigFile
+from scripts.wide_table import fits, print_whole
 from shared.errors import InputUnreadable
+from shared.partitioning import Lake
 from storage.lake import tables
 
 
@@ -26,7 +29,7 @@ def query(
     lake = load_config(config).lake()
     known = tables(lake)
     if not known:
-        raise InputUnreadable(f"{lake.ready}: no tables yet", hint="Capture something first: daedalus ingest")
+        raise InputUnreadable(f"{lake.ready}: no tables yet", hint=_hint(lake))
     if not sql:
         typer.echo("\n".join(f"{table.name}\t{table.pattern}" for table in known).expandtabs(16))
         return
@@ -46,11 +49,30 @@ def query(
         _print(rows, limit)
 
 
+def _hint(lake: Lake) -> str:
+    if any(lake.active.glob("*.journal")):
+        return "What is captured is in a journal until ingestion.segment_max_seconds have passed: try again later"
+    return "Capture something first: daedalus ingest"
+
+
 def _print(rows: pl.DataFrame, limit: int) -> None:
-    table = Table(*rows.columns)
-    for row in rows.head(limit).iter_rows():
-        table.add_row(*("" if value is None else str(value) for value in row))
-    console = Console()
-    console.print(table)
+    """Rows as a table, or where it is too wide for the terminal each as a block of lines: nothing is cut off."""
+    console = Console(highlight=False)
+    shown = [["" if value is None else str(value) for value in row] for row in rows.head(limit).iter_rows()]
+    table = Table(*map(escape, rows.columns))
+    for row in shown:
+        table.add_row(*map(escape, row))
+    if fits(table, console):
+        print_whole(table, console)
+    else:
+        _print_blocks(console, rows.columns, shown)
     if rows.height > limit:
-        console.print(f"{rows.height - limit} more rows; raise --limit to see them")
+        console.print(f"{rows.height - limit:,} more rows; raise --limit to see them")
+
+
+def _print_blocks(console: Console, names: list[str], rows: list[list[str]]) -> None:
+    indent = max(map(len, names))
+    for number, row in enumerate(rows, start=1):
+        console.print(f"row {number:,}", style="bold")
+        for name, value in zip(names, row, strict=True):
+            console.print(f"  {name:<{indent}}  {value}", markup=False, soft_wrap=True)

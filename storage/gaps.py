@@ -1,6 +1,6 @@
 """The gaps table read back: which files hold what is asked for, and the latest word on each gap."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +36,18 @@ COLUMNS = (
 STORED = tuple(name for name in COLUMNS if name != "source")  # the path alone knows the source
 
 
+def running_at(moment: datetime | None, epochs: Sequence[str]) -> str:
+    """The epoch that ran at a moment: a gap of an older one has ended, or is repeated as a `restart` of a newer one.
+
+    >>> running_at(datetime(2026, 6, 9, 12, tzinfo=UTC), ["20260609T110000Z-aaaa", "20260609T130000Z-bbbb"])
+    '20260609T110000Z-aaaa'
+    """
+    if moment is None:
+        return ""
+    begun = [epoch for epoch in epochs if epoch[:16] <= f"{moment:%Y%m%dT%H%M%SZ}"]
+    return max(begun, default="")
+
+
 @dataclass(frozen=True)
 class GapFilter:
     """Which gaps are asked for; an empty tuple asks for all."""
@@ -49,13 +61,20 @@ class GapFilter:
     until: datetime | None = None  # gaps that began before
     with_lifecycle: bool = False  # also what declares no loss: starts, stops, connections, rejects, clock steps
 
-    def reads(self, entry: Published) -> bool:
-        """Whether a file can hold what is asked for. A hole is written when it ends, which may be long after."""
+    def reads(self, entry: Published, *, whole_from: str = "") -> bool:
+        """Whether a file can hold what is asked for: a hole is written when it ends, or a minute after it began.
+
+        Args:
+            entry: the file.
+            whole_from: the epoch from which on every file can hold a gap that still has no end, see `running_at`.
+        """
         if entry.table != "gaps" or (self.exchanges and entry.exchange not in self.exchanges):
             return False
         if self.symbols and entry.symbol not in self.symbols:
             return False
-        return self.since is None or Partition.parse(Path(entry.path)).end() > self.since
+        if self.since is None or entry.epoch >= whole_from:
+            return True
+        return Partition.parse(Path(entry.path)).end() > self.since
 
     def of(self, gaps: pl.DataFrame) -> pl.DataFrame:
         """The gaps that are asked for, by their beginning. Takes the latest revisions, see `latest`."""
@@ -71,11 +90,20 @@ class GapFilter:
                 wanted &= pl.col(column).is_in(values)
         if not self.with_lifecycle and not self.causes:
             wanted &= ~pl.col("cause").is_in(LIFECYCLE_CAUSES)
+            gaps = gaps.filter(~gaps["gap_id"].is_in(repeated(gaps).implode()))
         if self.since is not None:
             wanted &= pl.coalesce("end_ts", pl.lit(datetime.max.replace(tzinfo=UTC, year=9000))) >= self.since
         if self.until is not None:
             wanted &= pl.coalesce("start_ts", "capture_ts") < self.until
         return gaps.filter(wanted).sort(pl.coalesce("start_ts", "capture_ts"), "gap_id", maintain_order=True)
+
+
+def repeated(gaps: pl.DataFrame) -> pl.Series:
+    """The `gap_id` of each gap without an end that a later run tells again as a `restart` from the same moment on."""
+    where = ["source", "exchange", "symbol", "channel", "start_ts"]
+    again = gaps.filter(pl.col("cause") == "restart").group_by(where).agg(last=pl.col("epoch").max())
+    told = gaps.filter(pl.col("end_ts").is_null(), pl.col("status") == "open").join(again, on=where)
+    return told.filter(pl.col("epoch") < pl.col("last"))["gap_id"]
 
 
 def no_gaps() -> pl.DataFrame:

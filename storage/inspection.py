@@ -162,7 +162,11 @@ class Inspection:
 
     def _strays(self) -> Iterator[str]:
         """Files in `ready` that no log names. What is being published just now is none."""
-        for stream, partition, folder, names in _hours(self._lake):
+        for folder, names in _folders(self._lake):
+            stream, partition = _hour(self._lake, folder)
+            if stream is None or partition is None:  # a place where we never put anything
+                yield from (f"{folder.relative_to(self._lake.ready).as_posix()}/{name}" for name in sorted(names))
+                continue
             if not self._scope.names(stream) or not self._scope.has(partition):
                 continue
             if len(names) > self._account.files(stream, partition.start()):
@@ -194,13 +198,19 @@ def _difference(entry: Published, rows: int, found: int | None, size: int) -> st
     return "" if size == entry.bytes else f"{size:,} bytes instead of {entry.bytes:,}"
 
 
-def _hours(lake: Lake) -> Iterator[tuple[Stream, Partition, Path, set[str]]]:
-    """Every hour folder of `ready` that has files."""
+def _folders(lake: Lake) -> Iterator[tuple[Path, set[str]]]:
+    """Every folder of `ready` that has files of rows."""
     for folder, _, names in os.walk(lake.ready):
         files = {name for name in names if name.endswith((".parquet", ".ndjson"))}
-        if not files:
-            continue
-        path = Path(folder)
-        source, name = path.relative_to(lake.ready).parts[:2]
-        partition = Partition.parse(path)
-        yield Stream(source, partition.exchange, name, partition.symbol), partition, path, files
+        if files:
+            yield Path(folder), files
+
+
+def _hour(lake: Lake, folder: Path) -> tuple[Stream, Partition] | tuple[None, None]:
+    """Whose rows a folder holds and of which hour; None where no path of ours has that form."""
+    try:
+        source, name, *_ = folder.relative_to(lake.ready).parts
+        partition = Partition.parse(folder)
+    except ValueError:
+        return None, None
+    return Stream(source, partition.exchange, name, partition.symbol), partition

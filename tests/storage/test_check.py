@@ -245,7 +245,8 @@ def test_the_command_ends_with_its_verdict(lake: Lake, capsys: pytest.CaptureFix
 def test_an_empty_lake_proves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out = command(Lake.under(tmp_path), "check", capsys=capsys)
     assert code == 1
-    assert out == "NOT PROVEN: there is nothing to prove: no file of that was published\n"
+    ready = Lake.under(tmp_path).ready
+    assert out == f"NOT PROVEN: there is nothing to prove: {ready} has no published file of what was asked for\n"
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet"])
@@ -271,7 +272,7 @@ def test_gaps_are_listed_for_a_person(lake: Lake, capsys: pytest.CaptureFixture[
     _, one = command(lake, "gaps", "--cause", "id_jump", capsys=capsys)
     assert one.splitlines()[-1].startswith("1 gap: 1 open; 3 rows lost.")
     assert command(lake, "gaps", "--cause", "none", capsys=capsys)[0] == 2
-    _, none = command(lake, "gaps", "--symbol", "SOL/USD", capsys=capsys)
+    _, none = command(lake, "gaps", "--symbol", "ETH/USD", "--channel", "ticker", capsys=capsys)
     assert none == "No gaps.\n"
 
 
@@ -292,3 +293,64 @@ def test_a_gap_in_an_open_journal_is_listed(tmp_path: Path, capsys: pytest.Captu
         kind.name == "gaps" for path in lake.active.glob("*.journal") for kind, _ in JournalReader(path).batches()
     )
     run.stop()
+
+
+def test_a_gap_without_an_end_is_listed_however_old_its_file_is(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = command(lake, "gaps", "--since", "1h", "--symbol", "ETH-USD", capsys=capsys)
+    assert code == 0
+    assert "no end yet" in out  # the lake's files are months old, and ETH never spoke again
+
+
+def test_a_name_that_the_lake_does_not_have_is_no_good_news(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    for option, name in (("--symbol", "BTC-USDX"), ("--exchange", "krakn"), ("--channel", "market_trades")):
+        code, out = command(lake, "gaps", option, name, capsys=capsys)
+        assert code == 2
+        assert f"{name!r} in this lake; there are " in out
+        code, out = command(lake, "check", option, name, capsys=capsys)
+        assert code == 1
+        assert out.splitlines()[-1].startswith("NOT PROVEN: no ")
+    both = ("--symbol", "BTC-USD", "--symbol", "BTC-USDX")
+    assert command(lake, "check", *both, capsys=capsys)[0] == 1
+
+
+@pytest.mark.parametrize(
+    "period", [("--since", "2999-01-01"), ("--since", "1h", "--until", "2h"), ("--since", "999999999999d")]
+)
+@pytest.mark.parametrize("name", ["check", "gaps"])
+def test_a_period_without_time_is_refused(
+    lake: Lake, name: str, period: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(lake, name, *period, capsys=capsys)[0] == 2
+
+
+@pytest.mark.parametrize("place", [".", "native", "native/trades/exchange=kraken", "native/trades/notes/deep/er"])
+def test_a_file_where_nothing_of_ours_belongs_is_named(lake: Lake, place: str) -> None:
+    folder = lake.ready / place
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(files(lake)[0], folder / "alien.parquet")
+    assert "alien.parquet is published nowhere" in problems(lake)
+
+
+def test_gaps_that_cannot_be_written_are_one_line(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    for form in ("table", "csv", "json", "parquet"):
+        where = lake.raw / "no-such-folder" / "gaps"
+        code, out = command(lake, "gaps", "--format", form, "--output", str(where), capsys=capsys)
+        assert code == 2
+        assert f"error: {where}: cannot be written" in out
+
+
+def test_a_gap_that_a_restart_tells_again_stands_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lake, clock = Lake.under(tmp_path), StepClock()
+    first = Capturing(lake, clock)
+    first.trades(1, 3)
+    first.interrupt("disconnect")
+    first.stop()  # the disconnect is written without an end
+    second = Capturing(lake, clock)
+    second.trades(7, 8)
+    second.stop()
+    code, out = command(lake, "gaps", capsys=capsys)
+    assert code == 0
+    assert "3..7" in out
+    assert "no end yet" not in out
+    _, every = command(lake, "gaps", "--all", capsys=capsys)
+    assert every.count("no end yet") == 1
