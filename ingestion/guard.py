@@ -54,7 +54,8 @@ class Guard:
         """Ask how much is free, and pause or resume by it."""
         found = await asyncio.to_thread(os.statvfs, self._folder)
         if self.room.look(found.f_bavail * found.f_frsize, now_s=time.monotonic()):
-            reason = f"{self.room.free_bytes} bytes free, reserve {self.room.reserve_bytes}"
+            free_mb, reserve_mb = (self.room.free_bytes or 0) >> 20, self.room.reserve_bytes >> 20
+            reason = f"{free_mb:,} MB free, ingestion.disk_reserve_mb is {reserve_mb:,}"
             self._pause(reason) if self.room.is_short else self._resume()
 
     def refused(self, error: DiskFull) -> None:

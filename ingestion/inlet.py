@@ -9,6 +9,7 @@ from ingestion.intake import Intake
 from ingestion.pressure import LEVEL_MAX, Shedder
 from ingestion.timekeeping import LatencyWindow
 from shared.clock import Clock
+from shared.log import get_log
 from shared.rows import LIFECYCLE_CAUSES, Gap, L2Message, OrderBook, Reject, Row, Ticker, Trade
 
 _TIMED = (Trade, L2Message, OrderBook, Ticker)  # rows whose exchange time is that of their sending
@@ -42,6 +43,7 @@ class Inlet:
     def __init__(self, feed: Feed, intake: Intake, clock: Clock) -> None:
         self._feed, self._intake, self.clock = feed, intake, clock
         self.statistics = FeedStatistics()
+        self._log = get_log("collector").bind(feed=self.name)
         self.stale_books: set[str] = set()  # whose updates were given up and come again: to be begun anew
         self._shedder = Shedder(feed.new_gap_id)
         self.latency = LatencyWindow()
@@ -117,6 +119,7 @@ class Inlet:
         assert cause in LIFECYCLE_CAUSES, cause
         if cause == "connect":
             self.statistics.connects += 1
+            self._log.info("connected", where=evidence)
         now_us = self.clock.wall_ns() // 1000
         self._put([self._feed.event(cause, evidence, at_us=now_us, start_us=start_us)])
 

@@ -16,12 +16,18 @@ app = typer.Typer(
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The settings file.", show_default=True)]
 
+_NOTHING = "capture: nothing; name symbols under coinbase, native.exchanges or ccxt.exchanges"
+
 
 @app.command()
 def check(config: ConfigFile = DEFAULT_FILE) -> None:
     """Say what the settings turn on, or everything that is wrong with them (exit code 2)."""
     settings = load_config(config)
-    for line in (f"{config}: good", *_capture(settings), *_refinement(settings), *_folders(settings)):
+    if captured := list(_capture(settings)):
+        from scripts.capture_plan import plan_collectors  # here: every command imports this module for its option
+
+        plan_collectors(settings)  # refuses what `ingest` would refuse
+    for line in (f"{config}: good", *(captured or [_NOTHING]), *_refinement(settings), *_folders(settings)):
         typer.echo(line)
     for notice in settings.notices:
         typer.echo(f"notice: {notice}")
@@ -37,10 +43,9 @@ def _capture(settings: Settings) -> Iterator[str]:
     sources = {"coinbase": settings.coinbase.subscriptions}
     sources |= {f"native {name}": exchange.subscriptions for name, exchange in settings.native.exchanges.items()}
     sources |= {f"ccxt {name}": exchange.subscriptions for name, exchange in settings.ccxt.exchanges.items()}
-    captured = {name: channels for name, channels in sources.items() if channels}
-    if not captured:
-        yield "capture: nothing; name symbols under coinbase, native.exchanges or ccxt.exchanges"
-    for name, channels in captured.items():
+    for name, channels in sources.items():
+        if not channels:
+            continue
         yield f"capture {name}:"
         for channel, symbols in channels.items():
             yield f"  {channel}: {', '.join(symbols)}"

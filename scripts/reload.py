@@ -70,7 +70,7 @@ class Capture:
                 evidence = "its settings changed, so it was started anew"
                 await self._pipeline.remove(collector, cause="disconnect", evidence=evidence)
                 self._start(plan)
-        log.info("settings reloaded", added=_names(added), removed=_names(removed))
+        log.info("settings reloaded", feeds_added=_names(added), feeds_removed=_names(removed))
         if waiting := restarts(self._settings, settings):
             log.warning("changed settings that wait for a restart", keys=waiting)
 

@@ -26,7 +26,7 @@ def simulate(
     seed: Annotated[int, typer.Option(help="equal seeds give equal markets")] = 0,
     replay: Annotated[Path | None, typer.Option(help="recorded frames or a trade tape, instead of a seed")] = None,
     speed: Annotated[float, typer.Option(help="times real time; 0 is as fast as clients read")] = 1.0,
-    port: Annotated[int, typer.Option(help="0 takes any free one")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one")] = 0,
     ready_file: Annotated[Path | None, typer.Option(help="write the URLs here as JSON once listening")] = None,
     fault: Annotated[list[str] | None, typer.Option(help=_FAULT_HELP)] = None,
     truth_log: Annotated[Path | None, typer.Option(help="append what was made and sent, as JSON lines")] = None,

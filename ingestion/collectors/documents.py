@@ -112,7 +112,7 @@ class Documents:
         """Say once that something cannot be had, and once that it can again."""
         if failed and what not in self._failing:
             self._failing.add(what)
-            self._log.warning("not to be had by REST; tried again", what=what, evidence=evidence)
+            self._log.warning("not to be had by REST; asked for again later", what=what, evidence=evidence)
         elif not failed and what in self._failing:
             self._failing.remove(what)
             self._log.info("to be had again", what=what)

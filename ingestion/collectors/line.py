@@ -138,7 +138,7 @@ class Line:
                 "streams": len(self.shard.subscriptions),
                 "age_s": round(each.age_s, 1),
                 "rows": each.rows,
-                "unconfirmed": len(each.session.unconfirmed | each.confirmations.refused),
+                "unconfirmed": len((each.session.unconfirmed | each.confirmations.refused) & self.shard.subscriptions),
                 "reconnects": self.reconnects,
                 "rotations": self.rotations,
             }

@@ -14,6 +14,7 @@ from ingestion.inlet import Inlet
 from ingestion.retry import RetryPolicy
 from ingestion.shards import Shard, plan_shards
 from ingestion.silence import SilenceRules
+from shared.clock import utc_from_us
 from shared.log import get_log
 
 
@@ -91,9 +92,9 @@ class NativeCollector:
         rotates = self._options.exchange.options != options.exchange.options
         clock, self._options = self.inlet.clock, options
         self._venue.exchange, self._venue.silence_timeout_s = options.exchange, options.silence_timeout_s
-        moment_us = clock.wall_ns() // 1000
+        moment = utc_from_us(clock.wall_ns() // 1000)
         for each in before - now:
-            self._gone[each] = f"not in the settings from {moment_us} us on"
+            self._gone[each] = f"not in the settings from {moment:%Y-%m-%d %H:%M:%S} UTC on"
         for each in now - before:
             evidence = self._gone.pop(each, None)
             if evidence is not None:

@@ -107,6 +107,22 @@ def test_config_check_refuses_with_a_line_for_each_problem(capsys, tmp_path):
     assert "ingestion.queue_maxsiz: unknown key, did you mean `queue_maxsize`?" in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ("native: {exchanges: {krakn: {symbols: [BTC/USD]}}}", "native.exchanges.krakn"),
+        ("native: {exchanges: {kraken: {channels: {funding: [BTC/USD]}}}}", "native.exchanges.kraken.channels.funding"),
+        ("ccxt: {exchanges: {binanc: {channels: {watchTrades: [BTC/USDT]}}}}", "ccxt.exchanges"),
+    ],
+)
+def test_config_check_refuses_what_ingest_would_refuse(capsys, tmp_path, settings, key):
+    file = tmp_path / "c.yaml"
+    file.write_text(settings)
+    code, out, err = run(capsys, "config", "check", "-c", str(file))
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {key}: ")
+
+
 def test_a_missing_file_is_one_line(capsys, tmp_path):
     code, _, err = run(capsys, "config", "check", "-c", str(tmp_path / "none.yaml"))
     assert code == 2
