@@ -17,6 +17,7 @@ from ingestion.exchanges.bybit_wire import (
     read,
 )
 from ingestion.exchanges.protocol import Break, Exchange, Refused, Repeated, Send, Session, Subscription
+from ingestion.exchanges.resync import ResyncPace
 from ingestion.exchanges.wire_values import UNKNOWN_SYMBOL, unix_us
 from shared.errors import FrameMalformed
 from shared.rows import Reject, Row
@@ -50,6 +51,7 @@ class BybitSession(Session):
         self._former: set[str] = set()
         self._asked: dict[str, list[str]] = {}
         self._last_request = 0
+        self._pace = ResyncPace()
         deep = exchange.options.orderbook_depth > BOOK_DEPTH
         self._book = f"orderbook.{BOOK_DEPTH_DEEP if deep else BOOK_DEPTH}"
         super().__init__(exchange, wanted)
@@ -176,7 +178,14 @@ class BybitSession(Session):
                 if message is not None and symbol in self._empty:
                     self._empty.discard(symbol)
                     message = msgspec.structs.replace(message, is_snapshot=True, prev_update_id=None)
+        elif self._must_ask(symbol, mono_ns):
+            self.events.append(Send(self.resync(symbol)))
         return [] if message is None else self.book_rows(message, mono_ns)[0]
+
+    def _must_ask(self, symbol: str, mono_ns: int) -> bool:
+        """Whether a book whose changes come has no snapshot on its way: the one that came could not be read."""
+        awaited = any(each.symbol == symbol and each.table in BOOK_TABLES for each in self.unconfirmed)
+        return not awaited and self._pace.may_ask(symbol, mono_ns)
 
     def _break(self, symbol: str, evidence: str) -> None:
         self.events.append(Break("sequence_break", evidence, (symbol,), ("l2", "orderbook")))

@@ -248,6 +248,16 @@ def test_an_impossible_level_refuses_the_message_and_the_next_one_shows_the_hole
     assert len(stored.breaks()) == 1
 
 
+def test_a_book_whose_snapshot_could_not_be_read_is_asked_for_again() -> None:
+    stored = session("l2")
+    for request in stored.session.opening():
+        stored.receive(answer(request))
+    stored.receive(book(7, {"10": "nan"}, {"11": "3"}, "snapshot"))
+    stored.receive(book(8, {"10": "1"}, {}))
+    stored.receive(book(9, {"10": "2"}, {}))
+    assert [json.loads(request)["op"] for request in stored.sent] == ["unsubscribe", "subscribe"]
+
+
 def test_linear_tickers_are_merged_and_each_table_has_a_row_where_it_changed() -> None:
     stored = session("ticker", "funding", "open_interest")
     whole = {"symbol": "BTCUSDT", "lastPrice": "17216.00", "prevPrice24h": "16926.50", "price24hPcnt": "0.017103"}
