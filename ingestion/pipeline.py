@@ -65,6 +65,7 @@ class IngestionPipeline:
         self._running: dict[Collector, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None  # of the collectors
         self._stopping = asyncio.Event()
+        self._at_work = asyncio.Event()
         self._started_us = clock.wall_ns() // 1000
         self._rounds = Rounds(self._inlets, clock, clock_step_ns=options.clock_step_ns)
         self._began = False
@@ -94,6 +95,10 @@ class IngestionPipeline:
         """Ask `run` to end: collectors first, then everything queued is written, synced and sealed."""
         self._stopping.set()
         self._drain.hurry()
+
+    async def at_work(self) -> None:
+        """Return when what an earlier run left is stored and collectors run: before that none can be added."""
+        await self._at_work.wait()
 
     def add(self, collector: Collector) -> None:
         """Start one more collector while others run; what it is refused ends it alone."""
@@ -161,6 +166,7 @@ class IngestionPipeline:
             async with asyncio.TaskGroup() as self._tasks:
                 for collector in collectors:
                     self._running[collector] = self._tasks.create_task(self._guard.attend(collector.run))
+                self._at_work.set()
                 beating = [self._tasks.create_task(self._beat(heartbeat))] if heartbeat else []
                 beating += [self._tasks.create_task(each.run()) for each in (self._rounds, self._guard)]
                 await self._stopping.wait()

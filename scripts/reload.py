@@ -34,6 +34,7 @@ class Capture:
 
     async def follow(self, file: Path, asked: asyncio.Event) -> None:
         """Read the file anew each time it is asked for; one that is refused changes nothing."""
+        await self._pipeline.at_work()
         while True:
             await asked.wait()
             asked.clear()
