@@ -101,7 +101,7 @@ class Shedder:
         gaps: list[Gap] = []
         for row, seq in zip(rows, seqs, strict=True):
             key = (type(row), row.symbol)
-            if self._gives_up(key, level, capture_us):
+            if self._gives_up(key, level, capture_us) and not _is_told(row):
                 gaps.extend(self._dropped(row, seq, level, capture_us))
                 continue
             if hole := self._holes.pop(key, None):
@@ -141,6 +141,11 @@ class Shedder:
             return []  # what is only rarer is told when it is over: it will be soon
         hole.is_told = True
         return [_gap(key, hole)]
+
+
+def _is_told(row: Row) -> bool:
+    """Whether it says what a session was told: few, and no later frame can be decoded again without them."""
+    return isinstance(row, Frame) and row.direction != "received"
 
 
 def _gap(key: _Key, hole: _Hole) -> Gap:

@@ -33,6 +33,10 @@ HINT = "Fix the key, then try `daedalus config check`"
         ("ingestin: {}", "ingestin: unknown key, did you mean `ingestion`?"),
         ("queue_max_mb: 64", "queue_max_mb: unknown key, did you mean `ingestion.queue_max_mb`?"),
         ("ingestion: {lateness_s: 3}", "ingestion.lateness_s: unknown key, did you mean `etl.lateness_s`?"),
+        (
+            "ingestion: {raw_format: ndjson, store_frames: true}",
+            "ingestion.store_frames: found true, expected false where raw_format is ndjson: NDJSON cannot hold bytes",
+        ),
         ("logging: {zzz: 1}", "logging.zzz: unknown key, expected one of level, format"),
         (
             "ccxt: {exchanges: {kraken: {channels: {watchTrade: []}}}}",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ingestion.pressure import LEVEL_MAX, SPARSE_US, Pressure, PressureOptions, Shedder
 from shared.partitioning import Lake
-from shared.rows import Gap, L2Message, OrderBook, Row, Ticker, Trade, row_count
+from shared.rows import Frame, Gap, L2Message, OrderBook, Row, Ticker, Trade, row_count
 from tests.ingestion.collecting import Run, bronze
 
 START_US = 1_780_000_000_000_000
@@ -25,6 +25,10 @@ def snapshot() -> OrderBook:
 
 def trade(number: int) -> Trade:
     return Trade("BTC-USD", 1, str(number), number, "buy", "BUY", 1.0, 1.0)
+
+
+def frame(direction: str) -> Frame:
+    return Frame("all", None, 1, 0, direction, None, b"x")
 
 
 def levels(fills: list[tuple[float, float]]) -> list[int]:
@@ -53,7 +57,10 @@ def test_a_level_is_left_after_a_calm_and_not_between_the_two_bounds() -> None:
 
 ROWS = st.lists(
     st.tuples(
-        st.sampled_from([book(), book(3), snapshot(), Ticker("BTC-USD", 1, bid=1.0), trade(1)]), st.integers(0, 3)
+        st.sampled_from(
+            [book(), book(3), snapshot(), Ticker("BTC-USD", 1, bid=1.0), trade(1), frame("received"), frame("sent")]
+        ),
+        st.integers(0, 3),
     )
 )
 
@@ -70,7 +77,7 @@ def test_received_is_kept_and_declared_whatever_comes_at_which_level(steps: list
         counts[type(row)] = seq + row_count([row])
         kept, seqs, told = shedder.shed([row], [seq], level=level, capture_us=START_US + number * SPARSE_US // 4)
         gaps += told
-        if isinstance(row, Trade):
+        if isinstance(row, Trade) or (isinstance(row, Frame) and row.direction == "sent"):
             assert kept == [row]
         for one, first in zip(kept, seqs, strict=True):
             name = type(one).__name__
@@ -79,7 +86,7 @@ def test_received_is_kept_and_declared_whatever_comes_at_which_level(steps: list
     gaps += shedder.end(level=0, capture_us=START_US)
     assert not shedder.is_open
     latest = {gap.gap_id: gap for gap in gaps}
-    names = {"l2": "L2Message", "orderbook": "OrderBook", "ticker": "Ticker"}
+    names = {"l2": "L2Message", "orderbook": "OrderBook", "ticker": "Ticker", "frames": "Frame"}
     for gap in latest.values():
         assert gap.prev_seq is not None
         assert gap.next_seq is not None

@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 
 from ingestion.collectors.native_collector import NativeCollector, NativeOptions
+from ingestion.continuity import Feed
 from ingestion.exchanges.catalog import native_exchanges
-from ingestion.exchanges.coinbase import CoinbaseSession
+from ingestion.exchanges.coinbase import Coinbase, CoinbaseSession
 from ingestion.exchanges.kraken_session import KrakenSession
 from ingestion.exchanges.protocol import Exchange, Session, SessionOptions, Subscription
 from ingestion.inlet import Inlet
+from ingestion.redecoding import Replay, ReplayReport
 from ingestion.simulator import Fault, LocalExchange, SeededMarket
 from shared.partitioning import Lake, stored_symbol
+from shared.rows import Gap, Row
+from storage.frames import Stamped, frame_files, published, read_frames
 from tests.ingestion.collecting import QUICK, Run, bronze
 from tests.ingestion.recording import BrokenDecoder, in_streams, redecoded, stored
 
@@ -145,3 +149,53 @@ async def test_without_the_setting_no_frame_is_stored(lake: Lake) -> None:
         await capture(lake, replace(options, store_frames=False), lambda _, inlet: inlet.statistics.frames >= 300)
     assert bronze(lake, "trades").height > 0
     assert bronze(lake, "frames").height == 0
+
+
+async def test_streams_that_come_and_go_while_it_runs_are_followed(
+    lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with LocalExchange(market(), venues=["kraken"]) as local:
+        both = wanted(exchange_at(local, native_exchanges()["kraken"]))
+        one = replace(both, subscriptions=tuple(each for each in both.subscriptions if each.symbol == "BTC-USD"))
+        steps = iter([(300, one), (700, both), (1100, one)])
+        due = [next(steps)]
+
+        def changed(collector: NativeCollector, inlet: Inlet) -> bool:
+            if due and inlet.statistics.frames >= due[0][0]:
+                collector.change(due.pop()[1])
+                due.extend([step] if (step := next(steps, None)) else [])
+            return inlet.statistics.frames >= 1300
+
+        await capture(lake, both, changed)
+    said = await asyncio.to_thread(redecoded, capsys, lake, tmp_path, "kraken", "--dry-run")
+    assert {row[1] for row in stored(lake, "trades")} == {"BTC-USD", "ETH-USD"}
+    for table in TABLES:
+        found = said["tables"][table]
+        assert found["equal"] > 0, table
+        assert found["changed"] == found["new"] == found["missing"] == 0, (table, found)
+
+
+async def test_frames_that_are_not_stored_are_counted_and_make_a_gap(lake: Lake) -> None:
+    async with LocalExchange(market(), venues=["coinbase"]) as local:
+        options = wanted(exchange_at(local, native_exchanges()["coinbaseadvanced"]))
+        await capture(lake, options, lambda _, inlet: inlet.statistics.frames >= 400)
+    (entries,) = frame_files(published(lake, "coinbaseadvanced"), since=None, until=None).runs.values()
+    frames = list(read_frames(lake, entries))
+    thinned = [each for each in frames if not (each.frame.direction == "received" and 100 <= each.frame.number < 110)]
+
+    def replayed(some: list[Stamped]) -> tuple[ReplayReport, list[Row]]:
+        replay = Replay(Coinbase, Feed("native", "coinbaseadvanced", "20260101T000000Z-0000"))
+        captures = [capture for each in some for capture in replay.take(*each)]
+        return replay.report, [row for each in [*captures, *replay.end()] for row in each.rows]
+
+    whole, rows = replayed(frames)
+    assert (whole.missing, whole.undecodable) == (0, 0)
+    assert not any(isinstance(row, Gap) for row in rows)
+    report, rows = replayed(thinned)
+    assert (report.missing, report.received) == (10, whole.received - 10)
+    gaps = [row for row in rows if isinstance(row, Gap)]
+    assert {"overflow"} <= {gap.cause for gap in gaps}
+    assert {gap.channel for gap in gaps} >= {"l2", "trades"}
+    report, rows = replayed([each for each in frames if each.frame.direction == "received"])
+    assert report.undecodable == report.received == whole.received
+    assert rows == []
