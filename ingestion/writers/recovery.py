@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from errno import EACCES, EROFS
 from pathlib import Path
 
 from filelock import FileLock
@@ -43,7 +44,8 @@ def prepare(lake: Lake, *, disk: Disk) -> None:
         disk.make_dirs(folder)
         with translated(folder):
             if not os.access(folder, os.W_OK | os.X_OK):
-                raise PermissionError(13, "permission denied", str(folder))
+                number = EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else EACCES
+                raise OSError(number, os.strerror(number), str(folder))
     devices = {folder.stat().st_dev for folder in (lake.active, lake.staging, lake.ready)}
     if len(devices) > 1:
         raise LakeUnusable(

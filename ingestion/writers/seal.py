@@ -100,7 +100,8 @@ class Sealer:
             report.torn_tail_bytes = 0
         assert sum(entry.rows for _, entry in files) == report.rows, "rows out must equal rows in; the journal is kept"
         gaps = self._gaps(journal)
-        commit = Commit(journal.name, files, gaps, report.rows, report.torn_tail_bytes, report.damaged_bytes)
+        torn_bytes = 0 if report.torn_tail_is_zeroes else report.torn_tail_bytes  # zeroes: reserved, never written
+        commit = Commit(journal.name, files, gaps, report.rows, torn_bytes, report.damaged_bytes)
         self._disk.write_whole(self._commit_path(commit), msgspec.json.encode(commit))
         return commit
 
