@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -62,6 +63,7 @@ async def _serve(exchange: LocalExchange, *, ready_file: Path | None, duration_s
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with exchange:
         typer.echo("simulated exchange: " + "  ".join(exchange.urls().values()))
+        typer.echo("\n".join(["as settings:", *settings_of(exchange.urls())]))
         if ready_file:
             _announce(ready_file, exchange)
         waits = [asyncio.create_task(stop.wait())]
@@ -73,6 +75,23 @@ async def _serve(exchange: LocalExchange, *, ready_file: Path | None, duration_s
         if not await exchange.close_market(within_s=_CLOSE_WITHIN_S):
             typer.echo("simulated exchange: a client did not take all that happened", err=True)
         typer.echo(f"simulated exchange: made {exchange.truth.count()} trades")
+
+
+def settings_of(urls: Mapping[str, str]) -> list[str]:
+    """Lines of a settings file that name these addresses; REST paths stand below them as at the exchange itself.
+
+    >>> settings_of({"kraken_ws_url": "ws://h/kraken/v2", "kraken_rest_url": "http://h/kraken"})
+    ['native: {exchanges: {kraken: {ws_url: "ws://h/kraken/v2", rest_url: "http://h/kraken/0/public"}}}']
+    """
+    lines = []
+    for venue, path, form in (
+        ("coinbase", "/api/v3/brokerage/market", "coinbase: {{{}}}"),
+        ("kraken", "/0/public", "native: {{exchanges: {{kraken: {{{}}}}}}}"),
+    ):
+        if f"{venue}_ws_url" in urls:
+            ws_url, rest_url = urls[f"{venue}_ws_url"], urls[f"{venue}_rest_url"] + path
+            lines.append(form.format(f'ws_url: "{ws_url}", rest_url: "{rest_url}"'))
+    return lines
 
 
 def _announce(ready_file: Path, exchange: LocalExchange) -> None:

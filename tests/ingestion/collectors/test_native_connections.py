@@ -175,8 +175,11 @@ async def test_one_unknown_symbol_is_reported_and_hurts_no_other(lake: Lake) -> 
         session = Session(lake, options(made(exchange, Coinbase), ("BTC/USD", "NO/SUCH")))
         await session.until(lambda: session.statistics.rows > 300)
         report = session.collector.report()
+        session.collector.change(options(made(exchange, Coinbase), ("BTC/USD",)))
+        after = session.collector.report()
         await session.drained(exchange)
     assert [line["unconfirmed"] for line in report] == [3]
+    assert [line["unconfirmed"] for line in after] == [0]
     assert session.statistics.sessions == 0
     rejects = bronze(lake, "rejects")
     assert set(rejects["channel"]) == {"subscriptions"}
