@@ -104,6 +104,14 @@ class Inlet:
         """How far a stream of this feed has come."""
         return self._feed.standing(table, symbol)
 
+    def interrupt_streams(self, cause: str, evidence: str, keys: Iterable[tuple[str, str]]) -> None:
+        """The same of single streams, each a table and a symbol."""
+        symbols: dict[str, list[str]] = {}
+        for table, symbol in keys:
+            symbols.setdefault(table, []).append(symbol)
+        for table, some in symbols.items():
+            self.interrupt(cause, evidence, symbols=some, tables=(table,))
+
     def expect(self, table: str, symbol: str) -> None:
         """Let an interruption of this stream be told even if it has never had a row."""
         self._feed.expect(table, symbol)

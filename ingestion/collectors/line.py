@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import count
@@ -22,6 +22,7 @@ from shared.errors import ExchangeRefused
 from shared.log import get_log
 
 _BOOKS = frozenset({"l2", "orderbook"})
+_LEAVING_AGE_S = 10.0  # a venue that sends every connection away at once is not obeyed sooner
 _LOOK_S = 1.0  # how soon it is noticed that a connection is open, and ages
 _Task: TypeAlias = "asyncio.Task[SessionEnd]"
 
@@ -148,7 +149,7 @@ class Line:
     def broken(self, connection: Connection, event: Break) -> None:
         """Rows are missing: on the streams that this connection brings, and on no other's."""
         self._inlet.statistics.sequence_breaks += 1
-        keys = self._keys()
+        keys: list[Key] = [(each.table, each.symbol) for each in self.shard.subscriptions]
         if self._replacement is not None:
             is_new, switched = connection is self._replacement.new, self._replacement.handover.switched
             keys = [key for key in keys if key[0] == "trades" or (key in switched) is is_new]
@@ -157,7 +158,7 @@ class Line:
             for key in keys
             if (event.tables is None or key[0] in event.tables) and (event.symbols is None or key[1] in event.symbols)
         ]
-        self._interrupt(event.cause, event.evidence, wanted)
+        self._inlet.interrupt_streams(event.cause, event.evidence, wanted)
 
     def refused(self, connection: Connection, event: Refused) -> None:
         """A refused subscription is reported and the others go on; a refused connection ends."""
@@ -180,6 +181,8 @@ class Line:
     def leaving(self, connection: Connection, evidence: str) -> None:
         """The exchange will close this connection: make the next one first."""
         if self._replacement is None:
+            young_s = max(0.0, _LEAVING_AGE_S - connection.age_s)
+            self._rotate_from_s = max(self._rotate_from_s, connection.now_s + young_s)
             self.rotate(evidence, urgent=True)
 
     def review(self, connection: Connection) -> None:
@@ -270,7 +273,7 @@ class Line:
         switched = replacement.handover.switched
         evidence = f"a new connection failed: {end.evidence}"
         note(replacement.new.session, "end", cause="disconnect", evidence=evidence)
-        self._interrupt("disconnect", evidence, switched)
+        self._inlet.interrupt_streams("disconnect", evidence, switched)
         self._done(replacement)
         for symbol in sorted({symbol for table, symbol in switched if table in _BOOKS}):
             replacement.old.send(replacement.old.session.resync(symbol))
@@ -281,20 +284,13 @@ class Line:
         note(connection.session, "end", cause=end.cause, evidence=end.evidence)
         if end.cause == "refused" and not self._venue.has_delivered:
             raise ExchangeRefused(f"{self._inlet.name}: {end.evidence}")
-        replacement, keys = self._replacement, self._keys()
+        replacement = self._replacement
+        keys: list[Key] = [(each.table, each.symbol) for each in self.shard.subscriptions]
         if replacement is not None:
             keys = [key for key in keys if key[0] == "trades" or key not in replacement.handover.switched]
-        self._interrupt("disconnect" if end.cause == "refused" else end.cause, end.evidence, keys)
+        for each in connection.session.wanted - connection.session.unconfirmed:
+            self._inlet.expect(each.table, each.symbol)  # what it would have told is unknown, also without a row yet
+        self._inlet.interrupt_streams("disconnect" if end.cause == "refused" else end.cause, end.evidence, keys)
         if replacement is not None:
             self._done(replacement)
         del self._open[connection]
-
-    def _interrupt(self, cause: str, evidence: str, keys: Iterable[Key]) -> None:
-        symbols: dict[str, list[str]] = {}
-        for table, symbol in keys:
-            symbols.setdefault(table, []).append(symbol)
-        for table, some in symbols.items():
-            self._inlet.interrupt(cause, evidence, symbols=some, tables=(table,))
-
-    def _keys(self) -> list[Key]:
-        return [(each.table, each.symbol) for each in self.shard.subscriptions]
