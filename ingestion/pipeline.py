@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from shared.partitioning import stored_exchange
 from shared.rows import Stream
 
 log = get_log("pipeline")
+_COLLECTED_AFTER = 50_000  # objects that a collection could free, made and not freed
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,10 @@ class IngestionPipeline:
 
         An error of the writer ends all at once; the next start recovers what was synced.
         """
-        gc.freeze()  # what was imported lives for ever: full collections need not walk it at each burst
+        with _rare_collections():
+            await self._run(collectors, heartbeat)
+
+    async def _run(self, collectors: Sequence[Collector], heartbeat: Path | None) -> None:
         try:
             await self._store_recovered_gaps()
             await self._guard.look_at_disk()
@@ -155,7 +160,6 @@ class IngestionPipeline:
         except BaseExceptionGroup as group:
             raise _first(group) from group
         finally:
-            gc.unfreeze()
             self._drain.abandon()
         if failure:
             raise failure
@@ -212,6 +216,21 @@ class IngestionPipeline:
             "feeds": {inlet.name: asdict(inlet.statistics) for inlet in self._inlets},
             "connections": {each.inlet.name: each.report() for each in self._running},
         }
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Garbage in circles is rare here, and what was imported lives for ever: looking for it costs a quarter of a book
+    message at Python's usual rate.
+    """
+    usual = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_COLLECTED_AFTER, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
