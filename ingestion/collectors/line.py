@@ -246,12 +246,13 @@ class Line:
         while not task.done():
             waiting = asyncio.create_task(self._wanted_rotation.wait())
             timeout_s = None if lifetime_s is None else _LOOK_S
-            if self._wanted_rotation.is_set() or connection.opened_ns is None:
-                timeout_s = _LOOK_S
-                await asyncio.wait({task}, timeout=timeout_s)
-            else:
-                await asyncio.wait({task, waiting}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+            try:
+                if self._wanted_rotation.is_set() or connection.opened_ns is None:
+                    await asyncio.wait({task}, timeout=_LOOK_S)
+                else:
+                    await asyncio.wait({task, waiting}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiting.cancel()
             is_old = lifetime_s is not None and connection.age_s >= rotation_age_s(lifetime_s, number, jitter=jitter)
             is_time = connection.now_s >= self._rotate_from_s
             if connection.opened_ns is not None and is_time and (is_old or self._wanted_rotation.is_set()):
