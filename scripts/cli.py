@@ -3,29 +3,20 @@
 import errno
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command
 
+from scripts.lazy_commands import Command, lazy_app
 from shared.errors import DaedalusError
-
-
-class Command(NamedTuple):
-    """Where a command lives: `target` is `module:name` of an annotated function, or of a `typer.Typer` with several."""
-
-    target: str
-    summary: str
-
 
 COMMANDS: dict[str, Command] = {
     "demo": Command("scripts.demo:demo", "Run the whole system on this machine in about a minute"),
     "ingest": Command("scripts.ingest:ingest", "Capture market data into the lake"),
     "watch": Command("scripts.watch:watch", "Turn captured segments into silver and bars as they arrive"),
+    "bars": Command("scripts.bars_commands:app", "Build, list, export, compare, draw and rebuild bars"),
     "query": Command("scripts.query:query", "Read a table of the lake"),
     "gaps": Command("scripts.gaps:gaps", "List what was not captured, and why"),
     "check": Command("scripts.check:check", "Prove that everything received is stored or declared"),
@@ -50,21 +41,8 @@ _HINTS = {
 }
 
 
-class LazyGroup(TyperGroup):
-    """A group that lists commands from their summaries and imports one only when it is named."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The named command with all its options, in place of its summary."""
-        name, command, rest = super().resolve_command(ctx, args)
-        return name, _loaded(command.name) if command and command.name in COMMANDS else command, rest
-
-
-app = typer.Typer(
-    name="daedalus",
-    cls=LazyGroup,
-    help="Capture crypto markets without losing anything; turn what was captured into exact bars.",
-    no_args_is_help=True,
-    add_completion=False,
+app = lazy_app(
+    "daedalus", COMMANDS, help="Capture crypto markets without losing anything; turn what was captured into exact bars."
 )
 
 
@@ -81,23 +59,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-def _add_summaries() -> None:
-    for name, command in COMMANDS.items():
-        if find_spec(command.target.partition(":")[0]) is not None:
-            app.command(name, help=command.summary)(lambda: None)
-
-
-def _loaded(name: str) -> Any:
-    """The real command: an annotated function becomes one, a `Typer` brings its own."""
-    module, _, attribute = COMMANDS[name].target.partition(":")
-    found = getattr(import_module(module), attribute)
-    if isinstance(found, typer.Typer):
-        return get_command(found)
-    single = typer.Typer(add_completion=False)
-    single.command(name)(found)
-    return get_command(single)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -149,8 +110,6 @@ def _complain(lines: list[str]) -> None:
     for line in lines:
         console.print(Text.assemble(("error: ", "bold red"), line), soft_wrap=True)
 
-
-_add_summaries()
 
 if __name__ == "__main__":
     main()

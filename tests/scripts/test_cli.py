@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from config.sources import EXAMPLE
-from scripts import cli, generate_docs
+from scripts import cli, generate_docs, lazy_commands
 
 HEAVY = ["pyarrow", "numba", "ccxt", "polars", "duckdb", "numpy", "pydantic", "structlog", "boto3"]
 
@@ -26,7 +26,7 @@ def command(monkeypatch):
     """Replace the `config` command by a function."""
 
     def install(function):
-        monkeypatch.setattr(cli, "import_module", lambda _: sys.modules[__name__])
+        monkeypatch.setattr(lazy_commands, "import_module", lambda _: sys.modules[__name__])
         monkeypatch.setattr(sys.modules[__name__], "app", function, raising=False)
 
     return install
