@@ -1,68 +1,95 @@
 """The specification's own examples, number by number."""
 
 from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 import polars as pl
 import pytest
 
-from etl.bars import DollarBars, TickBars, TimeBars, VolumeBars
-from tests.etl.bars.reference import Trade
-from tests.etl.bars.trades_made import built, frame, golden
+from etl.bars import BAR_SCHEMA, DollarBars, TickBars, TimeBars, VolumeBars, new_bars
+from tests.etl.bars.golden_vectors import BARS, TICK_RULE, WITHOUT_SIDES, golden, vectors
+from tests.etl.bars.reference import Reference, Trade, new_reference
+from tests.etl.bars.trades_made import built, frame, rows
 
-COLUMNS = ("first_trade_id", "last_trade_id", "open", "high", "low", "close", "volume", "dollar_volume", "tick_count",
-           "buy_volume", "close_reason")  # fmt: skip
-
-G1 = [
-    ("1", "7", 100, 101, 100, 100.5, 15, 1507.5, 7, 10, "time"),
-    ("8", "13", 100.5, 101.5, 100.5, 101, 16, 1615, 6, 4, "time"),
-    ("14", "19", 101.5, 102, 101, 101.5, 13, 1319.5, 6, 6, "time"),
-    ("20", "20", 102, 102, 102, 102, 2, 204, 1, 2, "flush"),
-]
-G2 = [
-    ("1", "5", 100, 101, 100, 101, 12, 1205.5, 5, 9, "threshold"),
-    ("6", "10", 101, 101.5, 100.5, 101.5, 11, 1108.5, 5, 4, "threshold"),
-    ("11", "15", 101.5, 102, 101, 102, 13, 1317.5, 5, 6, "threshold"),
-    ("16", "20", 102, 102, 101, 102, 10, 1014.5, 5, 3, "threshold"),
-]
-G3 = [
-    ("1", "5", 100, 101, 100, 101, 12, 1205.5, 5, 9, "threshold"),
-    ("6", "10", 101, 101.5, 100.5, 101.5, 11, 1108.5, 5, 4, "threshold"),
-    ("11", "14", 101.5, 101.5, 101, 101.5, 10, 1011.5, 4, 3, "threshold"),
-    ("15", "18", 102, 102, 101, 101, 10, 1015, 4, 3, "threshold"),
-    ("19", "20", 101.5, 102, 101.5, 102, 3, 305.5, 2, 3, "flush"),
-]
-G4 = [
-    ("1", "5", 100, 101, 100, 101, 12, 1205.5, 5, 9, "threshold"),
-    ("6", "11", 101, 101.5, 100.5, 101.5, 12, 1210, 6, 5, "threshold"),
-    ("12", "15", 101, 102, 101, 102, 12, 1216, 4, 5, "threshold"),
-    ("16", "20", 102, 102, 101, 102, 10, 1014.5, 5, 3, "flush"),
-]
-G5 = [
-    ("1", "5", 100, 101, 100, 101, 12, 1205.5, 5, 9, "threshold"),
-    ("6", "9", 101, 101, 100.5, 101, 9, 905.5, 4, 2, "threshold"),
-    ("10", "12", 101.5, 101.5, 101, 101, 9, 910.5, 3, 3, "threshold"),
-    ("13", "17", 101, 102, 101, 101.5, 9, 915, 5, 5, "threshold"),
-    ("18", "20", 101, 102, 101, 102, 7, 709.5, 3, 3, "flush"),
-]
+VECTORS = vectors()
+SUMS = {"volume", "dollar_volume", "tick_count", "buy_volume", "theta", "theta_buy", "theta_sell", "bar_seq"}
 
 
-@pytest.mark.parametrize("texts", [False, True])
-@pytest.mark.parametrize(
-    ("make", "expected"),
-    [
-        (lambda: TimeBars(interval=60), G1),
-        (lambda: TickBars(threshold=5), G2),
-        (lambda: VolumeBars(threshold=10), G3),
-        (lambda: DollarBars(threshold=1205.5), G4),
-        (lambda: DollarBars(threshold="900"), G5),
-    ],
-    ids=["G1", "G2", "G3", "G4", "G5"],
-)
-def test_the_golden_vectors(make, expected, texts):
-    bars = built(make(), golden(), texts=texts)
-    assert [tuple(bar[name] for name in COLUMNS) for bar in bars] == expected
-    assert [bar["bar_seq"] for bar in bars] == list(range(len(expected)))
-    assert [bar["is_partial"] for bar in bars] == [row[-1] == "flush" for row in expected]
+class Kernel:
+    """A builder given trade by trade, as the reference is."""
+
+    def __init__(self, kind: str, **params: Any) -> None:
+        if "n_side" not in BAR_SCHEMA.names() and kind not in ("time", "volume", "dollar"):
+            pytest.skip("kernels to come")
+        self.builder, self.bars = new_bars(kind, **params), []
+
+    def give(self, trade: Trade) -> None:
+        self.bars += rows(self.builder.update(frame([trade])))
+
+    def flush(self) -> None:
+        self.bars += rows(self.builder.flush())
+
+    def peek(self) -> dict[str, Any] | None:
+        return next(iter(rows(self.builder.peek())), None)
+
+
+both = pytest.mark.parametrize("make", [new_reference, Kernel], ids=["reference", "kernel"])
+
+
+def given(bars: Kernel | Reference, trades: list[Trade]) -> list[dict[str, Any]]:
+    for trade in trades:
+        bars.give(trade)
+    bars.flush()
+    return bars.bars
+
+
+@both
+@pytest.mark.parametrize("name", VECTORS)
+def test_the_golden_vectors(name, make):
+    """Rows, and what is in force for the bar after each: of the last bar by one more trade, and a look at the bar."""
+    kind, params = BARS[name]
+    bars = make(kind, **params)
+    got = given(bars, golden(with_sides=name not in WITHOUT_SIDES))
+    assert len(got) == len(VECTORS[name])
+    bars.give(Trade("21", 306_000_000, Decimal(102), Decimal(1), "buy", trade_seq=21))
+    for want, bar, after in zip(VECTORS[name], got, [*got[1:], bars.peek()], strict=True):
+        ends = want.first_id, want.last_id, want.close_reason
+        assert ends == (bar["first_trade_id"], bar["last_trade_id"], bar["close_reason"])
+        for column, value in want.shown.items():
+            exact = Fraction(bar[column]) == value if column in SUMS else close(bar[column], value)
+            assert exact, (column, bar[column], value)
+        for column, value in want.frozen.items():
+            assert close(after[column], value), (column, after[column], value)
+        assert bar["is_partial"] == (want.close_reason == "flush")
+        if want.close_reason == "warmup":
+            assert bar["threshold"] is None
+
+
+def close(got: float, want: Fraction) -> bool:
+    return abs(Fraction(got) - want) <= abs(want) / 10**12
+
+
+@both
+def test_the_golden_signs_by_the_tick_rule(make):
+    bars = given(make("tick", threshold=1), golden(with_sides=False))
+    assert [bar["buy_tick_count"] - bar["sell_tick_count"] for bar in bars] == TICK_RULE
+    assert sum(bar["unknown_tick_count"] for bar in bars) == 1
+
+
+@pytest.mark.parametrize("name", ["G1", "G2", "G3", "G4", "G5"])
+def test_golden_numbers_given_as_texts(name):
+    kind, params = BARS[name]
+    assert built(new_bars(kind, **params), golden(), texts=True) == built(new_bars(kind, **params), golden())
+
+
+@both
+def test_all_buys_close_tick_imbalance_bars_of_e0(make):
+    trades = [Trade(str(n), n, Decimal(10), Decimal(1), "buy") for n in range(40)]
+    for preset in ("guarded", "guarded_ema", "afml_literal"):
+        bars = given(make("tick_imbalance", expected_ticks_init=4, preset=preset), trades)
+        assert [bar["tick_count"] for bar in bars] == [4] * 10
+        assert {bar["expected_ticks"] for bar in bars} == {4.0}
 
 
 def test_golden_buckets_are_half_open_and_known_at_their_end():
