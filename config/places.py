@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from config.section import Address, Directory, Folder, Legacy, Secret, Section, refuse
 from shared.partitioning import Lake
 
-_OURS = {"staging", "published", "quarantine"}  # folders beside `active` and `ready` that are not settings
+_OURS = {"staging", "published", "quarantine", "quality"}  # folders beside those of the settings that are not
 
 
 class LocalPlace(Section):
@@ -64,7 +64,7 @@ class Paths(Section):
     tier_gold: Folder = "gold"
     """Below processed_dir: bars."""
 
-    @field_validator("active_subdir", "ready_subdir")
+    @field_validator("active_subdir", "ready_subdir", "tier_silver", "tier_gold")
     @classmethod
     def _not_ours(cls, found: str) -> str:
         if found in _OURS:

@@ -1,5 +1,6 @@
 """The section that says how bronze becomes silver and gold."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, Strict
@@ -16,6 +17,7 @@ from config.section import (
     StoredSymbol,
     refuse,
 )
+from shared.exchange_facts import SideNames
 
 Column: TypeAlias = Literal["exchange", "symbol", "year", "month", "day", "hour", "date"]
 _DEPTHS = tuple(("exchange", "symbol", "year", "month", "day", "hour")[:depth] for depth in (4, 5, 6))
@@ -120,6 +122,8 @@ class Etl(OldKeys):
     """Pause between two looks for new segments."""
     checkpoint_keep_days: Annotated[int, Field(ge=1, le=3650)] = 7
     """Days whose checkpoints are kept, so that a rebuild starts near the damage."""
+    side_convention: Mapping[StoredExchange, SideNames] = Field(default={})
+    """Whose side an exchange's trades name: taker, maker or unknown; a change makes its silver and bars anew."""
     channels: Channels = Channels()
     bars: Annotated[tuple[BarSet, ...], Strict(False), AfterValidator(_each_kind_once)] = ()
     """The bar sets to make."""

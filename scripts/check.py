@@ -15,12 +15,14 @@ from config.config import DEFAULT_FILE, load_config
 from scripts.config_commands import ConfigFile
 from scripts.known_names import stored_names, unknown_names
 from scripts.moments import period
+from scripts.side_verdicts import inverted_lines, side_lines, side_rows
 from scripts.unsealed import read_unsealed
 from scripts.wide_table import fits, print_whole, whole_lines
 from shared.partitioning import Lake, stored_exchange, stored_symbol
 from storage.completeness import Account, StreamSum
 from storage.gaps import latest, read_gaps
 from storage.inspection import Inspection, Scope
+from storage.side_report import SideReport
 
 EXIT_NOT_PROVEN = 1
 _SUMS = ("received", "stored", "journalled", "rejected", "declared", "undeclared", "ids_declared")
@@ -40,28 +42,43 @@ def check(
     hours: Annotated[bool, typer.Option("--hours", help="A line for each hour of a stream.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Prove per stream that received = stored + in the journal + rejected + declared. Exit code 1: not proven."""
+    """Prove per stream that received = stored + in the journal + rejected + declared, and that sides are the taker's.
+
+    Exit code 1: not proven, or a feed whose stored sides are inverted.
+    """
     scope = Scope(
         tuple(stored_exchange(name) for name in exchange or ()),
         tuple(stored_symbol(name) for name in symbol or ()),
         tuple(channel or ()),
         *period(since, until),
     )
-    lake = load_config(config).lake()
+    settings = load_config(config)
+    lake = settings.lake()
     sums, problems, files = examine(lake, scope, deep=deep)
-    problems += _strangers(scope, lake, sums)
+    report = SideReport(lake, scope)
+    days = report.days()
+    inverted = list(inverted_lines(days, settings.etl.side_convention, file=str(config)))
+    problems += [*report.problems, *_strangers(scope, lake, sums)]
     if not sums and not problems:
         problems = [f"there is nothing to prove: {lake.ready} has no published file of what was asked for"]
     if as_json:
-        typer.echo(json.dumps(_as_json(sums, problems, files), indent=2, default=str))
+        sides = {"sides_inverted": inverted, "sides": side_rows(days)}
+        typer.echo(json.dumps({**_as_json(sums, problems, files), **sides}, indent=2, default=str))
     else:
         console = Console(highlight=False)
         if sums:
             _print_sums(sums, console, with_hours=hours)
         for problem in problems[1 : _NAMED_MAX + 1]:  # the first stands in the verdict
             console.print(f"  {problem}", markup=False, soft_wrap=True)
+        for each in side_lines(days, with_days=hours):
+            console.print(each, markup=False, soft_wrap=True)
+        if report.unwritten:
+            console.print(
+                f"sides are not kept for the next look: {report.unwritten.line()}", markup=False, soft_wrap=True
+            )
         console.print(verdict_line(sums, problems, files, deep=deep), markup=False, soft_wrap=True)
-    if problems:
+        _print_inverted(inverted, console)
+    if problems or inverted:
         raise typer.Exit(EXIT_NOT_PROVEN)
 
 
@@ -104,6 +121,13 @@ def verdict_line(sums: list[StreamSum], problems: list[str], files: int, *, deep
         f"journal + {total['rejected']:,} rejected + {total['declared']:,} declared lost{missed} "
         f"({len(sums):,} streams, {files:,} files{', every row read' if deep else ''})"
     )
+
+
+def _print_inverted(lines: list[str], console: Console) -> None:
+    for each in lines[:_NAMED_MAX]:
+        console.print(each, style="bold red", markup=False, soft_wrap=True)
+    if len(lines) > _NAMED_MAX:
+        console.print(f"and {len(lines) - _NAMED_MAX:,} more days of inverted sides", style="bold red")
 
 
 def _print_sums(sums: list[StreamSum], console: Console, *, with_hours: bool) -> None:

@@ -74,6 +74,7 @@ def etl_options(settings: Settings, *, only: FilterSpec = FilterSpec()) -> EtlOp
         lateness_s=settings.etl.lateness_s,
         bars=tuple(sets),
         trades=trades.processor_options,
+        side_convention=settings.etl.side_convention,
         silver_unit=trades.partition_cols[-1],
         checkpoint_keep_days=settings.etl.checkpoint_keep_days,
         only=only,

@@ -5,14 +5,16 @@ so that a mistake is mended by a rebuild and not by another capture.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
+
+SideNames: TypeAlias = Literal["taker", "maker", "unknown"]  # whose side an exchange's word names
 
 
 @dataclass(frozen=True)
 class ExchangeFacts:
     """One exchange's conventions on public trades."""
 
-    side_names: Literal["taker", "maker", "unknown"]
+    side_names: SideNames
     trade_ids: Literal["contiguous", "unordered"]  # contiguous: per symbol, by one; a jump is a loss
     source: str
     ccxt_trade_ids: Literal["contiguous", "unordered"] = "contiguous"  # the ids that ccxt's channel delivers
@@ -79,13 +81,15 @@ def ids_prove_loss(exchange: str, source: str) -> bool:
     return facts.trade_ids == "contiguous" and (source != "ccxt" or facts.ccxt_trade_ids == "contiguous")
 
 
-def taker_sides(exchange: str) -> dict[str, str]:
+def taker_sides(exchange: str, *, convention: SideNames | None = None) -> dict[str, str]:
     """The taker's side behind each of an exchange's own words; a word that is not there says neither.
 
     >>> taker_sides("coinbaseadvanced")["SELL"], taker_sides("kraken")["sell"], taker_sides("kraken").get("ANY")
     ('buy', 'sell', None)
+    >>> taker_sides("kraken", convention="maker")["sell"]
+    'buy'
     """
-    convention = facts_of(exchange).side_names
+    convention = convention or facts_of(exchange).side_names
     if convention == "unknown":
         return {}
     named = {word: side for side, words in _WORDS.items() for word in words}

@@ -185,6 +185,10 @@ class Lake:
         """The root of a silver table."""
         return self.processed / self.tier_silver / _safe(table)
 
+    def quality(self, table: str) -> Path:
+        """The root of a table of findings about the data."""
+        return self.processed / "quality" / _safe(table)
+
     def bars(self, bar_set: str) -> Path:
         """The root of one bar set."""
         return self.processed / self.tier_gold / "bars" / f"bar_set={_safe(bar_set)}"

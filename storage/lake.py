@@ -16,12 +16,14 @@ class LakeTable:
 
 
 def tables(lake: Lake) -> list[LakeTable]:
-    """Every table that has files: bronze by its name, `silver_<name>`, and `bars` with all its bar sets."""
+    """Every table that has files: bronze by its name, `silver_<name>`, `quality_<name>`, `bars` with all its sets."""
     found = [
         LakeTable(path.name, f"{lake.ready}/*/{path.name}/**/*.parquet") for path in _unique(lake.ready.glob("*/*"))
     ]
     silver = lake.silver("trades").parent
     found += [LakeTable(f"silver_{path.name}", f"{path}/**/*.parquet") for path in _unique(silver.glob("*"))]
+    quality = lake.quality("any").parent
+    found += [LakeTable(f"quality_{path.name}", f"{path}/**/*.parquet") for path in _unique(quality.glob("*"))]
     bars = lake.bars("any").parent
     if bars.is_dir():
         found.append(LakeTable("bars", f"{bars}/**/*.parquet"))

@@ -19,6 +19,7 @@ class BaseTransform(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int]
+    rules: str = ""  # settings that decide what rows say: other ones make every row anew, as another version does
 
     @abstractmethod
     def update(self, rows: pl.DataFrame) -> pl.DataFrame:

@@ -65,12 +65,17 @@ def history(lake: Lake) -> list[Published]:
     return [entry for path in log_paths(lake) for entry in read_log(path)[0]]
 
 
+def require(lake: Lake, entries: Iterable[Published]) -> None:
+    """Make sure that these files are there. Raises: BronzeMissing."""
+    missing = [entry.path for entry in entries if not (lake.ready / entry.path).exists()]
+    if missing:
+        raise BronzeMissing(f"{len(missing)} published files are missing in {lake.ready}, first {missing[0]}")
+
+
 def read_trades(lake: Lake, journals: list[list[Published]], columns: tuple[str, ...]) -> pl.DataFrame:
     """Trades of these journals in order of arrival, with `after_gap` where a declared hole ends."""
     parts = []
-    missing = [e.path for journal in journals for e in journal if not (lake.ready / e.path).exists()]
-    if missing:
-        raise BronzeMissing(f"{len(missing)} published files are missing in {lake.ready}, first {missing[0]}")
+    require(lake, (entry for journal in journals for entry in journal))
     for journal in journals:
         trades = [
             read_segment(lake.ready / entry.path, entry.table, columns) for entry in journal if entry.table == "trades"

@@ -32,6 +32,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     transform: str
     version: int
     options_hash: str
+    rules: str = ""  # those of the transform
     position: dict[str, int]  # bronze chains: epoch -> last journal consumed; silver chains: {"ordinal": next}
     rows_out: int  # outputs so far: the next row's `ordinal` or `bar_seq`
     generation: int = 0  # rises when rows already published were replaced

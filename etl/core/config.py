@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from shared.disk import Disk
+from shared.exchange_facts import SideNames
 from shared.partitioning import Lake, stored_exchange, stored_symbol
 
 
@@ -55,6 +56,7 @@ class EtlOptions:
     lateness_s: float = 10.0
     bars: tuple[BarSet, ...] = ()
     trades: Mapping[str, Any] = field(default_factory=dict)  # further options of the trades transform
+    side_convention: Mapping[str, SideNames] = field(default_factory=dict)  # by exchange; else shared.exchange_facts
     silver_unit: str = "day"  # deepest partition of silver tables: month, day or hour
     checkpoint_keep_days: int = 7
     disk: Disk = field(default_factory=Disk)

@@ -12,7 +12,7 @@ import polars as pl
 
 from etl.bars import bar_set_id
 from etl.core.base import BaseTransform, LateRows
-from etl.core.bronze import advanced, history, read_trades, steps, unconsumed
+from etl.core.bronze import advanced, history, read_trades, require, steps, unconsumed
 from etl.core.checkpoints import Checkpoint, CheckpointStore, Move, options_hash
 from etl.core.config import BarSet, EtlOptions, StreamKey
 from etl.core.outputs import Output, Span, Stage
@@ -47,19 +47,19 @@ class Chain:
         folder = options.lake.state / "etl" / name / output.exchange / output.symbol
         self._store = CheckpointStore(folder, options.lake.processed, disk=self._disk)
         template = make(None)
-        self._identity = (template.name, template.version, options_hash([name, output.folder_unit]))
+        self._identity = (template.name, template.version, template.rules, options_hash([name, output.folder_unit]))
         self._cut_from_us: int | None = None  # set while what stands after the current rows is to be replaced
         self.current = self._known(self._store.newest())
 
     def _known(self, found: Checkpoint | None) -> Checkpoint:
-        """The checkpoint to go on from. One of another version, or an unreadable one, means the very beginning."""
-        name, version, options = self._identity
+        """The checkpoint to go on from. One of another version or other rules, or no readable one: the beginning."""
+        *made, options = self._identity
         if found and found.options_hash != options:
             raise StateMismatch(
                 f"{self._output.root} was written with folders by another unit than {self._output.folder_unit}",
                 hint="Restore partition_cols, or remove that folder and its checkpoints in state/etl to write it anew",
             )
-        if found and (found.transform, found.version) == (name, version):
+        if found and [found.transform, found.version, found.rules] == made:
             return found
         begun = self._store.begun()
         beginning = self._beginning()
@@ -69,8 +69,10 @@ class Chain:
         return msgspec.structs.replace(beginning, number=begun, generation=begun, revised=[(begun, 0)])
 
     def _beginning(self) -> Checkpoint:
-        name, version, options = self._identity
-        return Checkpoint(number=0, transform=name, version=version, options_hash=options, position={}, rows_out=0)
+        name, version, rules, options = self._identity
+        return Checkpoint(
+            number=0, transform=name, version=version, rules=rules, options_hash=options, position={}, rows_out=0
+        )
 
     def transform(self) -> BaseTransform:
         """A transform that stands where the chain stands."""
@@ -82,8 +84,8 @@ class Chain:
         One that follows a declared end of data never does: the end was not the end.
         """
         for checkpoint in self._store.earlier_than(self.current.number):
-            same = (checkpoint.transform, checkpoint.version, checkpoint.options_hash) == self._identity
-            if same and not checkpoint.finished and fits(checkpoint):
+            made = (checkpoint.transform, checkpoint.version, checkpoint.rules, checkpoint.options_hash)
+            if made == self._identity and not checkpoint.finished and fits(checkpoint):
                 yield checkpoint
         yield self._beginning()
 
@@ -143,7 +145,13 @@ def trades_chain(key: StreamKey, options: EtlOptions) -> Chain:
     """The chain of silver trades."""
 
     def make(state: bytes | None) -> BaseTransform:
-        return TradesTransform(exchange=key.exchange, lateness_s=options.lateness_s, state=state, **options.trades)
+        return TradesTransform(
+            exchange=key.exchange,
+            lateness_s=options.lateness_s,
+            side_names=options.side_convention.get(key.exchange),
+            state=state,
+            **options.trades,
+        )
 
     root = options.lake.silver("trades")
     output = Output(root, key.exchange, key.symbol, "trades", "ordinal", "tape_ts", "hour", options.silver_unit)
@@ -189,8 +197,9 @@ def run_stream(
 def _run_trades(
     chain: Chain, key: StreamKey, entries: list[Published], options: EtlOptions, result: StreamResult
 ) -> None:
-    if not chain.current.position:  # a new chain, or one of another version: it begins at the beginning
+    if not chain.current.position:  # a new chain, or one of another version or other rules: from the beginning
         entries = _history(key, options)
+        require(options.lake, (entry for entry in entries if entry.table in {"trades", "gaps"}))
     transform = chain.transform()
     for journals in steps(unconsumed(entries, chain.current.position), rows_max=options.rows_per_step):
         rows = read_trades(options.lake, journals, BRONZE_COLUMNS)

@@ -10,7 +10,7 @@ import polars as pl
 from etl.core.base import BaseTransform, LateRows
 from etl.core.registry import register_transform
 from shared.errors import StateMismatch
-from shared.exchange_facts import facts_of, ids_prove_order, taker_sides
+from shared.exchange_facts import SideNames, facts_of, ids_prove_order, taker_sides
 
 SCHEMA = pl.Schema(
     {
@@ -76,16 +76,23 @@ class TradesTransform(BaseTransform):
     OPTIONS = ("dedup_window",)  # what `processor_options` may set
 
     def __init__(
-        self, *, exchange: str, lateness_s: float, dedup_window: int = 100_000, state: bytes | None = None
+        self,
+        *,
+        exchange: str,
+        lateness_s: float,
+        side_names: SideNames | None = None,  # in place of what `shared.exchange_facts` says
+        dedup_window: int = 100_000,
+        state: bytes | None = None,
     ) -> None:
         if not isinstance(dedup_window, int) or dedup_window < 1:
             raise ValueError(f"dedup_window must be a whole number above 0, was {dedup_window!r}")
         if lateness_s < 0:
             raise ValueError(f"lateness_s must not be negative, was {lateness_s}")
         self._lateness_us = round(lateness_s * 1e6)
-        self._facts = facts_of(exchange)
         self._by_seq = ids_prove_order(exchange)
-        self._sides = taker_sides(exchange)
+        self._side_names = side_names or facts_of(exchange).side_names
+        self._sides = taker_sides(exchange, convention=self._side_names)
+        self.rules = f"side_names={self._side_names}"
         self._dedup_window = dedup_window
         restored = msgspec.msgpack.decode(state, type=TradesState) if state else TradesState(version=self.version)
         if restored.version != self.version:
@@ -215,7 +222,7 @@ class TradesTransform(BaseTransform):
             "trade_id",
             "trade_seq",
             pl.col("side_raw").replace_strict(self._sides, default=None, return_dtype=pl.String).alias("side"),
-            pl.lit(self._facts.side_names).alias("side_names"),
+            pl.lit(self._side_names).alias("side_names"),
             "price",
             "amount",
             "price_text",
