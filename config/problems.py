@@ -60,6 +60,15 @@ def suggestion(name: str, *, path: Location, known: Mapping[tuple[str, ...], Ent
     return f", expected one of {', '.join(siblings)}" if siblings and siblings[0] != ANY_NAME else ""
 
 
+def quoted(found: Any) -> str:
+    """A plain value as an error shows it, cut where it is long."""
+    if found is None or isinstance(found, bool):
+        return {None: "nothing", True: "true", False: "false"}[found]
+    if isinstance(found, str):
+        return f"the text {found[:_SHOWN_CHARS]!r}" + ("..." if len(found) > _SHOWN_CHARS else "")
+    return str(getattr(found, "text", found))[:_SHOWN_CHARS]
+
+
 def _problem(
     details: dict[str, Any], *, location: Location, entry: Entry | None, known: Mapping[tuple[str, ...], Entry]
 ) -> str:
@@ -79,7 +88,7 @@ def _problem(
             path = f"{key}.{missing}" if missing else key
             return f"{path}: found nothing, expected {_tags(details) or (wanted.kind if wanted else 'a value')}"
         case "union_tag_invalid":
-            return f"{key}.type: found {_quoted(found['type'])}, expected {_tags(details)}"
+            return f"{key}.type: found {quoted(found['type'])}, expected {_tags(details)}"
     if location and location[-1] == "[key]":
         return f"{dotted(location[:-1])}: found {_kind_of(found)} as a key, expected text (quote it)"
     return f"{key or 'the file'}: found {_shown(found, entry)}, expected {_expected(details, entry, location)}"
@@ -113,15 +122,7 @@ def _shown(found: Any, entry: Entry | None) -> str:
         return _kind_of(found)
     if entry.kind == "mapping" or _may_hold_credentials(found):
         return f"{_kind_of(found)} (not shown)"
-    return _quoted(found)
-
-
-def _quoted(found: Any) -> str:
-    if found is None or isinstance(found, bool):
-        return {None: "nothing", True: "true", False: "false"}[found]
-    if isinstance(found, str):
-        return f"the text {found[:_SHOWN_CHARS]!r}" + ("..." if len(found) > _SHOWN_CHARS else "")
-    return str(getattr(found, "text", found))[:_SHOWN_CHARS]
+    return quoted(found)
 
 
 def _may_hold_credentials(found: Any) -> bool:

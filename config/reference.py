@@ -3,7 +3,6 @@
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -21,7 +20,6 @@ _WORDS: dict[Any, str] = {
     float: "number",
     str: "text",
     SecretStr: "text (secret)",
-    Decimal: "number above 0, or its text",
     Path: "path of a folder",
     Any: "anything",
 }

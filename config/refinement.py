@@ -1,14 +1,11 @@
 """The section that says how bronze becomes silver and gold."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, Strict
+from pydantic import AfterValidator, ConfigDict, Field, Strict
 
 from config.section import (
-    Exact,
-    ExactCount,
-    Interval,
     Legacy,
     ListOf,
     Options,
@@ -66,51 +63,23 @@ class Channels(Section):
     orderbook: Channel = Channel()
 
 
-class _BarSet(Section):
+class BarSet(Section):
+    """One kind of bars. Its parameters stand beside these keys; docs/bars.md lists them for each type."""
+
+    # The builders of bars know their parameters, so they are not repeated here: the commands that make bars check them.
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    """What closes a bar: time, tick, volume, dollar, one of the imbalance or run types, or streak."""
     symbols: ListOf[StoredSymbol] | None = None
     """Symbols to make these bars for; null: all."""
     exchanges: ListOf[StoredExchange] | None = None
     """Exchanges to make these bars for; null: all."""
 
-
-class TimeBarSet(_BarSet):
-    """Bars that close by the clock of the exchange."""
-
-    type: Literal["time"]
-    """What closes a bar."""
-    interval: Interval
-    """time: length of a bar, as 30s, 1m, 4h or 1d."""
-
-
-class TickBarSet(_BarSet):
-    """Bars that close after a number of trades."""
-
-    type: Literal["tick"]
-    """What closes a bar."""
-    threshold: ExactCount
-    """tick: trades in a bar."""
-
-
-class ValueBarSet(_BarSet):
-    """Bars that close at an amount traded."""
-
-    type: Literal["volume", "dollar"]
-    """What closes a bar."""
-    threshold: Exact
-    """volume and dollar: base or quote amount that closes a bar, kept digit for digit."""
-
-
-BarSet: TypeAlias = Annotated[TimeBarSet | TickBarSet | ValueBarSet, Field(discriminator="type")]
-
-
-def _each_kind_once(found: tuple[BarSet, ...]) -> tuple[BarSet, ...]:
-    seen = set()
-    for bars in found:
-        measure = bars.interval if isinstance(bars, TimeBarSet) else bars.threshold
-        if (bars.type, measure) in seen:
-            raise refuse(f"each bar set once, but {bars.type} {measure} is listed twice: join their symbols")
-        seen.add((bars.type, measure))
-    return found
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """What stands beside the keys above, as written."""
+        return dict(self.model_extra or {})
 
 
 class Etl(OldKeys):
@@ -125,5 +94,5 @@ class Etl(OldKeys):
     side_convention: Mapping[StoredExchange, SideNames] = Field(default={})
     """Whose side an exchange's trades name: taker, maker or unknown; a change makes its silver and bars anew."""
     channels: Channels = Channels()
-    bars: Annotated[tuple[BarSet, ...], Strict(False), AfterValidator(_each_kind_once)] = ()
+    bars: Annotated[tuple[BarSet, ...], Strict(False)] = ()
     """The bar sets to make."""

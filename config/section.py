@@ -2,19 +2,16 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
     Strict,
-    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -26,9 +23,7 @@ T = TypeVar("T")
 _SECRET_KEYS = {"apikey", "secret", "apisecret", "password", "passphrase", "privatekey", "token", "accesstoken"}
 _CCXT_SYMBOL = re.compile(r"[^/\s]+/[^/\s]+")
 _PRODUCT = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)+")
-_INTERVAL = re.compile(r"[1-9][0-9]{0,5}[smhd]")
 _FOLDER = re.compile(r"[A-Za-z0-9._-]+")
-_DECIMAL_DIGITS = 38  # what decimal128 holds
 
 
 class Section(BaseModel):
@@ -67,34 +62,6 @@ class Number(float):
 def refuse(expected: str) -> PydanticCustomError:
     """The error for a value that is not `expected`; the path and what was found are added by `problems`."""
     return PydanticCustomError("expected", "{expected}", {"expected": expected})
-
-
-def _exact(found: Any) -> Decimal:
-    expected = f"a number above 0 of at most {_DECIMAL_DIGITS} digits, as 0.25 or as text '0.25'"
-    if isinstance(found, bool) or not isinstance(found, int | float | str | Decimal):
-        raise refuse(expected)
-    try:
-        number = Decimal(found.text if isinstance(found, Number) else str(found))
-    except InvalidOperation:
-        raise refuse(expected) from None
-    if not (number.is_finite() and number > 0):
-        raise refuse(expected)
-    _, digits, exponent = number.as_tuple()
-    if len(digits) > _DECIMAL_DIGITS or not -_DECIMAL_DIGITS <= int(exponent) <= _DECIMAL_DIGITS:
-        raise refuse(expected)
-    return number
-
-
-def _whole(number: Decimal) -> Decimal:
-    if number != number.to_integral_value():
-        raise refuse("a whole number of trades")
-    return number
-
-
-def _interval(found: str) -> str:
-    if not _INTERVAL.fullmatch(found):
-        raise refuse("a duration such as 30s, 1m, 4h or 1d")
-    return found
 
 
 def _ccxt_symbol(found: str) -> str:
@@ -180,15 +147,6 @@ def _each_once(found: tuple[T, ...]) -> tuple[T, ...]:
 
 
 ListOf: TypeAlias = Annotated[tuple[T, ...], Strict(False), AfterValidator(_each_once)]
-Exact: TypeAlias = Annotated[
-    Decimal,
-    BeforeValidator(_exact),
-    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}),
-]
-ExactCount: TypeAlias = Annotated[Exact, AfterValidator(_whole)]
-Interval: TypeAlias = Annotated[
-    str, AfterValidator(_interval), WithJsonSchema({"type": "string", "pattern": _INTERVAL.pattern})
-]
 CcxtSymbol: TypeAlias = Annotated[str, AfterValidator(_ccxt_symbol)]
 Product: TypeAlias = Annotated[str, AfterValidator(_product)]
 StoredSymbol: TypeAlias = Annotated[str, AfterValidator(_stored_symbol)]

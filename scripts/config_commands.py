@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from config.config import DEFAULT_FILE, Settings, json_schema, load_config
-from config.refinement import TimeBarSet
 
 app = typer.Typer(
     name="config", help="Check the settings; print their JSON schema.", no_args_is_help=True, add_completion=False
@@ -52,13 +51,16 @@ def _capture(settings: Settings) -> Iterator[str]:
 
 
 def _refinement(settings: Settings) -> Iterator[str]:
+    from scripts.bar_sets import bar_sets  # here, as above
+
+    sets = bar_sets(settings)
     if not settings.etl.channels.trades.enabled:
         yield "refine: nothing; etl.channels.trades is off"
         return
     yield "refine: trades (ticker and orderbook stay in bronze in this version)"
-    for bars in settings.etl.bars:
-        measure = bars.interval if isinstance(bars, TimeBarSet) else bars.threshold
-        yield f"bars: {bars.type} {measure} of {', '.join(bars.symbols or ('every symbol',))}"
+    for bars in sets:
+        said = " ".join(str(value) for value in bars.params.values())
+        yield f"bars: {bars.type} {said} of {', '.join(bars.where.symbols or ('every symbol',))}"
 
 
 def _folders(settings: Settings) -> Iterator[str]:

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from config.config import DEFAULT_FILE, Settings, load_config
-from config.refinement import TimeBarSet
-from etl.core.config import BarSet, EtlOptions, FilterSpec
+from etl.core.config import EtlOptions, FilterSpec
 from etl.core.executor import TransformExecutor
 from etl.transforms.trades import TradesTransform
 from etl.watcher import watch as run_watcher
+from scripts.bar_sets import bar_sets
 from scripts.config_commands import ConfigFile
 from shared.errors import SettingsInvalid
 from shared.log import configure
@@ -65,14 +65,10 @@ def etl_options(settings: Settings, *, only: FilterSpec = FilterSpec()) -> EtlOp
     if unknown := sorted(set(trades.processor_options) - set(TradesTransform.OPTIONS)):
         known = ", ".join(TradesTransform.OPTIONS)
         raise SettingsInvalid(f"etl.channels.trades.processor_options.{unknown[0]}: unknown; there is {known}")
-    sets = []
-    for bars in settings.etl.bars:
-        params = {"interval": bars.interval} if isinstance(bars, TimeBarSet) else {"threshold": str(bars.threshold)}
-        sets.append(BarSet(bars.type, params, FilterSpec(bars.exchanges or (), bars.symbols or ())))
     return EtlOptions(
         settings.lake(),
         lateness_s=settings.etl.lateness_s,
-        bars=tuple(sets),
+        bars=bar_sets(settings),
         trades=trades.processor_options,
         side_convention=settings.etl.side_convention,
         silver_unit=trades.partition_cols[-1],

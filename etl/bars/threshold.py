@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import TypeAlias
 
+DIGITS_MAX = 38  # what the exact columns hold
 Number: TypeAlias = int | float | Decimal | str
 
 _UNITS_US = {
@@ -29,6 +30,8 @@ def positive(value: Number, name: str) -> Decimal:
         raise ValueError(f"{name} must be a number, was {value!r}") from None
     if not (number.is_finite() and number > 0):
         raise ValueError(f"{name} must be positive and finite, was {value!r}")
+    if not -DIGITS_MAX <= number.adjusted() <= DIGITS_MAX or len(number.as_tuple().digits) > DIGITS_MAX:
+        raise ValueError(f"{name} must be a number of at most {DIGITS_MAX} digits, was {value!r}")
     return number
 
 

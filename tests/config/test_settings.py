@@ -1,7 +1,6 @@
 """What a settings file turns into: values, notices, folders."""
 
 import os
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -67,22 +66,6 @@ def test_a_whole_number_may_stand_for_a_number(tmp_path):
 def test_date_means_year_month_day(tmp_path, text):
     settings = loaded(tmp_path, f"etl: {{channels: {{trades: {{partition_cols: {text}}}}}}}")
     assert settings.etl.channels.trades.partition_cols == ("exchange", "symbol", "year", "month", "day")
-
-
-@pytest.mark.parametrize(
-    ("written", "exact"),
-    [
-        ("0.1", "0.1"),
-        ("1000000.123456789012345678", "1000000.123456789012345678"),
-        ("'1000000.123456789012345678'", "1000000.123456789012345678"),
-        ("12345678901234567890", "12345678901234567890"),
-        ("1e6", "1E+6"),
-    ],
-)
-def test_thresholds_keep_every_digit(tmp_path, written, exact):
-    settings = loaded(tmp_path, f"etl: {{bars: [{{type: dollar, threshold: {written}}}]}}")
-    assert settings.etl.bars[0].threshold == Decimal(exact)
-    assert str(settings.etl.bars[0].threshold) == exact
 
 
 def test_bar_filters_use_the_names_of_the_lake(tmp_path):
