@@ -4,7 +4,8 @@ A file is replaced by a rename, so a reader sees the old or the new one. Two run
 files, however often they were stopped; nothing needs to be told from the names.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -29,6 +30,7 @@ class Output:
     moment: str  # column whose time decides the file; it never goes back
     file_unit: str  # hour | day: one file each
     folder_unit: str  # day | month: the deepest partition
+    facts: Mapping[str, str] = field(default_factory=dict)  # what each file says of itself
 
     def path(self, unit_us: int) -> Path:
         """The file of the hour or day that begins at `unit_us`."""
@@ -53,7 +55,7 @@ class Output:
             final = self.path(int(unit_us))
             kept = _read(final, pl.col(self.order) < rows[self.order][0])
             whole = part if kept is None else pl.concat([kept, part])
-            moves.append(stage.write(whole.sort(self.order), final))
+            moves.append(stage.write(whole.sort(self.order), final, self.facts))
         return moves
 
     def cut(self, first: int, stage: "Stage", *, from_us: int, rewritten: list[Move]) -> list[Move]:
@@ -69,7 +71,7 @@ class Output:
             kept = _read(final, pl.col(self.order) < first)
             if kept is not None:
                 gone = Move("", stage.relative(final))
-                moves.append(stage.write(kept, final) if kept.height else gone)
+                moves.append(stage.write(kept, final, self.facts) if kept.height else gone)
         return moves
 
     def read(self, span: "Span", *, rows_max: int) -> pl.DataFrame:
@@ -117,11 +119,13 @@ class Stage:
         """The final path as a checkpoint names it."""
         return final.relative_to(self.base).as_posix()
 
-    def write(self, rows: pl.DataFrame, final: Path) -> Move:
+    def write(self, rows: pl.DataFrame, final: Path, facts: Mapping[str, str]) -> Move:
         """Write a file that will become `final`."""
         staged = self.folder / f"{self.number:012d}-{final.name}"
         with translated(staged):
-            rows.write_parquet(staged, compression="zstd", compression_level=3, row_group_size=1 << 17)
+            rows.write_parquet(
+                staged, compression="zstd", compression_level=3, row_group_size=1 << 17, metadata=dict(facts)
+            )
         self.disk.sync_file(staged)
         return Move(staged.name, self.relative(final))
 

@@ -16,7 +16,7 @@ from etl.core.bronze import advanced, history, read_trades, require, steps, unco
 from etl.core.checkpoints import Checkpoint, CheckpointStore, Move, options_hash
 from etl.core.config import BarSet, EtlOptions, StreamKey
 from etl.core.outputs import Output, Span, Stage
-from etl.transforms.bars import BarsTransform
+from etl.transforms.bars import BarsTransform, bar_facts
 from etl.transforms.trades import BRONZE_COLUMNS, TradesTransform
 from shared.clock import us_from_utc
 from shared.errors import StateMismatch
@@ -165,7 +165,17 @@ def bars_chain(key: StreamKey, bar_set: BarSet, options: EtlOptions) -> Chain:
         return BarsTransform(bar_set.type, bar_set.params, exchange=key.exchange, symbol=key.symbol, state=state)
 
     name = bar_set_id(bar_set.type, bar_set.params)
-    output = Output(options.lake.bars(name), key.exchange, key.symbol, "bars", "bar_seq", "time_start", "day", "month")
+    output = Output(
+        options.lake.bars(name),
+        key.exchange,
+        key.symbol,
+        "bars",
+        "bar_seq",
+        "time_start",
+        "day",
+        "month",
+        bar_facts(bar_set.type, bar_set.params),
+    )
     return Chain(f"bars-{name}", output, options, make=make)
 
 

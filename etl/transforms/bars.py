@@ -28,11 +28,11 @@ class BarsTransform(BaseTransform):
         restored = msgspec.msgpack.decode(state, type=bar_types()[kind].State) if state else None
         self._builder = new_bars(kind, **params, late="raise", dedup_window=1, state=restored)
         self._keys = {"bar_set": bar_set_id(kind, params), "exchange": exchange, "symbol": symbol}
-        self._clock = "tape_ts" if kind == "time" else "timestamp"
+        self._clock = clock_of(kind)
 
     def update(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The bars that these silver trades close."""
-        return self._table(self._builder.update(rows.with_columns(trade_seq="ordinal", timestamp=self._clock)))
+        return self._table(self._builder.update(sequenced(rows, clock=self._clock)))
 
     def finish(self) -> pl.DataFrame:
         """The open bar, marked partial."""
@@ -43,10 +43,39 @@ class BarsTransform(BaseTransform):
         return msgspec.msgpack.encode(self._builder.snapshot())
 
     def _table(self, bars: pl.DataFrame) -> pl.DataFrame:
-        start = pl.col("time_start").dt
-        return bars.select(
-            *(pl.lit(value).alias(name) for name, value in self._keys.items()),
-            *BAR_SCHEMA,
-            start.year().cast(pl.Int32).alias("year"),
-            start.month().cast(pl.Int32).alias("month"),
-        )
+        return gold_bars(bars, **self._keys)
+
+
+def clock_of(kind: str) -> str:
+    """The column of silver trades that bars of this kind go by."""
+    return "tape_ts" if kind == "time" else "timestamp"
+
+
+def sequenced(rows: pl.DataFrame, *, clock: str) -> pl.DataFrame:
+    """Silver trades as a builder takes them."""
+    return rows.with_columns(trade_seq="ordinal", timestamp=clock)
+
+
+def gold_bars(bars: pl.DataFrame, **keys: str) -> pl.DataFrame:
+    """Bars as rows of gold: behind the columns that say whose they are, before those of their partition."""
+    start = pl.col("time_start").dt
+    return bars.select(
+        *(pl.lit(value).alias(name) for name, value in keys.items()),
+        *BAR_SCHEMA,
+        start.year().cast(pl.Int32).alias("year"),
+        start.month().cast(pl.Int32).alias("month"),
+    )
+
+
+def bar_facts(kind: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """What a Parquet file of these bars says of itself, so that it explains itself alone."""
+    bars = new_bars(kind, **params)
+    return {
+        "daedalus.table": "bars",
+        "daedalus.bar_set": bar_set_id(kind, params),
+        "daedalus.bar_type": bars.kind,
+        "daedalus.parameters": msgspec.json.encode(bars.params).decode(),
+        "daedalus.parameters_hash": bars.params_hash(),
+        "daedalus.tick_unit": str(bars.params.get("tick_unit", "print")),
+        "daedalus.side": "taker",  # whose side buys and sells are counted by
+    }

@@ -136,6 +136,16 @@ class TradesTransform(BaseTransform):
             return SCHEMA.to_frame()
         return self._release(self._pending, self._pending.height)
 
+    @property
+    def duplicates(self) -> int:
+        """How many rows were left out because their trade was there before."""
+        return self._state.duplicates
+
+    @property
+    def rejected(self) -> int:
+        """How many rows were left out because they are no trades."""
+        return self._state.rejected
+
     def snapshot(self) -> bytes:
         """The whole state as msgpack."""
         pending = b""

@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 import pytest
 
+from etl.bars import new_bars
 from etl.core.config import BarSet, EtlOptions, FilterSpec, StreamKey
 from etl.core.executor import TransformExecutor
 from etl.transforms.trades import TradesTransform
@@ -414,3 +415,18 @@ def test_a_filtered_run_leaves_the_rest_new_and_two_executors_exclude_each_other
     everything = TransformExecutor(options(lake))
     assert [result.key for result in everything.run()] == [StreamKey("kraken", "BTC-USD")]
     everything.close()
+
+
+def test_a_bar_file_says_what_it_is(tmp_path: Path) -> None:
+    lake = Lake.under(tmp_path / "lake")
+    Recorder(lake, "kraken").record([market(1, exchange="kraken", trades=60)])
+    run(lake, end_of_data=True)
+    for bar_set in BARS:
+        (path, *_) = sorted(lake.processed.glob(f"gold/bars/bar_set={bar_set.type}-*/**/*.parquet"))
+        facts = pl.read_parquet_metadata(path)
+        rows = pl.read_parquet(path, hive_partitioning=False)
+        assert facts["daedalus.bar_set"] == rows["bar_set"][0]
+        assert facts["daedalus.bar_type"] == bar_set.type
+        bars = new_bars(bar_set.type, **bar_set.params)
+        assert msgspec.json.decode(facts["daedalus.parameters"]) == bars.params
+        assert facts["daedalus.parameters_hash"] == bars.params_hash()
