@@ -41,6 +41,16 @@ def period(since: str | None, until: str | None) -> tuple[datetime | None, datet
     return first, last
 
 
+def between(since: datetime | None, until: datetime | None) -> str:
+    """What a period is called behind a noun.
+
+    >>> between(moment("2026-06-09"), None), between(None, None)
+    (' from 2026-06-09 00:00:00 UTC', '')
+    """
+    ends = (("from", since), ("until", until))
+    return "".join(f" {word} {moment:%Y-%m-%d %H:%M:%S} UTC" for word, moment in ends if moment is not None)
+
+
 def lasted(span: timedelta) -> str:
     """A duration in two units at most.
 

@@ -25,12 +25,14 @@ class BarStream:
 
     def scan(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame:
         """The bars that begin in [since, until), in the order of `bar_seq`."""
-        bars = pl.scan_parquet(self.files(), hive_partitioning=False)
-        if since is not None:
-            bars = bars.filter(pl.col("time_start") >= since)
-        if until is not None:
-            bars = bars.filter(pl.col("time_start") < until)
-        return bars
+        return within(pl.scan_parquet(self.files(), hive_partitioning=False), since, until)
+
+
+def within(bars: pl.LazyFrame, since: datetime | None, until: datetime | None) -> pl.LazyFrame:
+    """The bars that begin in [since, until); None does not bound."""
+    if since is not None:
+        bars = bars.filter(pl.col("time_start") >= since)
+    return bars if until is None else bars.filter(pl.col("time_start") < until)
 
 
 def bar_streams(lake: Lake) -> list[BarStream]:

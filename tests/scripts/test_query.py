@@ -1,13 +1,13 @@
 """`daedalus query` on a narrow terminal: every value whole, or it is a wrong one."""
 
-import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+
+from tests.scripts.terminal import on_a_terminal
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,27 +21,6 @@ def config(tmp_path: Path) -> str:
     path = tmp_path / "config.yaml"
     path.write_text(f'storage: {{paths: {{raw_dir: "{tmp_path}/raw", processed_dir: "{tmp_path}/processed"}}}}\n')
     return str(path)
-
-
-def on_a_terminal(*arguments: str, columns: int) -> str:
-    """What a terminal of this width would have shown."""
-    master, slave = pty.openpty()
-    command = [sys.executable, "-m", "scripts.cli", *arguments]
-    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "dumb", "NO_COLOR": "1"}
-    process = subprocess.Popen(command, cwd=ROOT, stdout=slave, stderr=slave, env=environment)
-    os.close(slave)
-    shown = b""
-    while True:
-        try:
-            part = os.read(master, 65_536)
-        except OSError:  # Linux says so when the other end is closed
-            break
-        if not part:
-            break
-        shown += part
-    os.close(master)
-    assert process.wait() == 0, shown
-    return shown.decode()
 
 
 def test_a_row_that_is_too_wide_becomes_a_block_of_lines(config: str) -> None:

@@ -1,0 +1,52 @@
+"""Bars from a file that a person names, Parquet, CSV or Arrow; and reading that fails with a line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from etl.bars.statistics import KEYS
+from shared.errors import InputUnreadable
+
+_READERS: dict[str, Callable[[Path], pl.LazyFrame]] = {
+    ".parquet": lambda path: pl.scan_parquet(path, hive_partitioning=False),
+    ".csv": lambda path: pl.scan_csv(path, try_parse_dates=True),
+    ".arrow": pl.scan_ipc,
+    ".feather": pl.scan_ipc,
+}
+
+
+def scan_bars_file(path: Path) -> pl.LazyFrame:
+    """The bars of a file; where it does not say what they are, their `bar_set` is the file's name.
+
+    Raises: InputUnreadable.
+    """
+    if path.suffix not in _READERS:
+        raise InputUnreadable(f"{path}: bars are read from files that end in {', '.join(_READERS)}")
+    if not path.is_file():
+        raise InputUnreadable(f"{path}: no such file", hint="Write one with `daedalus bars export`")
+    try:
+        bars = _READERS[path.suffix](path)
+        schema = bars.collect_schema()
+    except pl.exceptions.PolarsError as error:
+        raise InputUnreadable(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(schema.get("time_start"), pl.Datetime):
+        raise InputUnreadable(f"{path}: no column 'time_start' of times", hint="Bars have one; are these trades?")
+    naive = [name for name, dtype in schema.items() if isinstance(dtype, pl.Datetime) and dtype.time_zone is None]
+    absent = {"bar_set": path.stem, "exchange": "", "symbol": ""}
+    return bars.with_columns(
+        pl.col(naive).dt.replace_time_zone("UTC"),
+        *(pl.lit(absent[name]).alias(name) for name in KEYS if name not in schema),
+    )
+
+
+def collected(bars: pl.LazyFrame, name: str) -> pl.DataFrame:
+    """The bars of what `name` names.
+
+    Raises: InputUnreadable: a file of it is damaged, or was replaced while it was read.
+    """
+    try:
+        return bars.collect()
+    except (pl.exceptions.PolarsError, FileNotFoundError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputUnreadable(f"{name}: cannot be read: {reason}", hint="Try again; if it stays, rebuild it") from error
