@@ -1,67 +1,197 @@
-"""SIGKILL for real: the watcher dies at random moments while bronze keeps coming; silver and gold are a batch run's."""
+"""The watcher dies again and again over a day of two markets with every bar set on; it leaves what one batch run leaves.
 
+`DAEDALUS_KILLS` is how often it is killed for real, a twentieth of what collectors are (at least 6, and then over a short
+day); `DAEDALUS_CRASH_SEED` says which day and which moments.
+"""
+
+import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
+import polars as pl
+import pytest
+
+from config.config import load_config
+from etl.core.executor import TransformExecutor
+from scripts.watch import etl_options
+from shared.disk import Disk
 from shared.partitioning import Lake
-from tests.etl.core.test_streams import BARS, Recorder, market, run, tables
+from tests.crash.market_day import BARS, Day, write_settings
+from tests.crash_figures import Record
+from tests.stepped_disk import DyingDisk, Killed
 
 ROOT = Path(__file__).parents[2]
-KILLS = 8
-SETTINGS = """
-etl:
-  lateness_s: 10
-  poll_interval_s: 0.02
-  bars: [{{type: time, interval: 1m}}, {{type: tick, threshold: 7}}, {{type: volume, threshold: "25"}}, {{type: dollar, threshold: "2500"}}]
-storage: {{paths: {{raw_dir: "{root}/raw", processed_dir: "{root}/processed", state_dir: "{root}/state"}}}}
-logging: {{level: error}}
-"""  # noqa: E501
+KILLS = max(6, int(os.environ.get("DAEDALUS_KILLS", "0")) // 20)
+SEED = int(os.environ.get("DAEDALUS_CRASH_SEED", "1"))
+IS_SHORT = KILLS == 6
+TRADES = 2000 if IS_SHORT else 30_000  # of each market
+RUNS = 12 if IS_SHORT else 48  # of each market's collector
 
 
-def test_a_watcher_killed_at_random_gives_the_rows_of_one_batch_run(tmp_path: Path) -> None:
-    rng = random.Random(5)
-    lake = Lake.under(tmp_path)
-    config = tmp_path / "config.yaml"
-    config.write_text(SETTINGS.format(root=tmp_path))
-    trades = market(9, exchange="kraken", trades=3000)
-    late = {rng.randrange(200, 2900) for _ in range(5)}
-    recorder, done = Recorder(lake, "kraken"), threading.Event()
+def refine(root: Path, lake: Lake, *, disk: Disk | None = None, end_of_data: bool = False) -> None:
+    """One look of the watcher in this process, by the settings of `root`."""
+    options = replace(etl_options(load_config(root / "config.yaml")), lake=lake, disk=disk or Disk(durable=False))
+    executor = TransformExecutor(options)
+    try:
+        executor.run(end_of_data=end_of_data)
+    finally:
+        executor.close()
 
-    def record() -> None:
-        """A journal of 25 trades every now and then; a few trades come far too late, and some twice."""
-        position = 0
-        while position < len(trades):
-            part = [
-                trade for index, trade in enumerate(trades[position : position + 25], position) if index not in late
-            ]
-            tail = [trades[index] for index in late if position - 300 <= index < position - 275]
-            recorder.record([part + tail + trades[max(0, position - 5) : max(0, position - 3)]])
-            position += 25
-            time.sleep(0.1)
-        recorder.record([[trades[index] for index in late]])
-        done.set()
 
-    recording = threading.Thread(target=record)
-    recording.start()
-    kills = 0
-    while kills < KILLS:
-        process = subprocess.Popen([sys.executable, "-m", "scripts.cli", "watch", "-c", str(config)], cwd=ROOT)
-        time.sleep(rng.uniform(0.8, 3.0))
-        assert process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        kills += 1
-    recording.join()
-    assert done.is_set()
-    run(lake, end_of_data=True)
-    batch = Lake(lake.raw, tmp_path / "batch", tmp_path / "batch_state")
-    run(batch, end_of_data=True)
-    assert tables(lake) == tables(batch)
-    silver = [row for path, rows in tables(lake).items() if path.startswith("silver") for row in rows]
-    assert [row["trade_seq"] for row in silver] == list(range(1, 3001))
-    assert len(BARS) == 4
+def files(lake: Lake) -> dict[str, pl.DataFrame]:
+    """Everything below `processed`, by path; there is nothing but tables."""
+    found = sorted(path for path in lake.processed.rglob("*") if path.is_file())
+    return {
+        path.relative_to(lake.processed).as_posix(): pl.read_parquet(path, hive_partitioning=False) for path in found
+    }
+
+
+def batch(root: Path, day: Day) -> dict[str, pl.DataFrame]:
+    """What one uninterrupted run over the bronze of `root` leaves: each trade once, in every bar set."""
+    lake = Lake(Lake.under(root).raw, root / "batch", root / "batch_state")
+    refine(root, lake, end_of_data=True)
+    found = files(lake)
+    for exchange, ids in day.delivered.items():
+        silver = pl.concat(rows for path, rows in found.items() if path.startswith(f"silver/trades/exchange={exchange}/"))
+        assert silver.sort("ordinal")["ordinal"].to_list() == list(range(len(ids)))
+        assert set(silver["trade_id"]) == ids
+    assert len({path.split("/")[2] for path in found if path.startswith("gold/")}) == len(BARS)
+    return found
+
+
+def assert_equal(got: dict[str, pl.DataFrame], expected: dict[str, pl.DataFrame]) -> dict[str, int]:
+    """The same files, and in each the same rows, every column of them; how many were compared."""
+    assert list(got) == list(expected)
+    compared: Counter[str] = Counter()
+    for path, rows in expected.items():
+        assert rows.schema == got[path].schema, path
+        differing = [name for name in rows.columns if not rows[name].equals(got[path][name], null_equal=True)]
+        assert not differing, f"{path}: {differing}"
+        compared[f"watcher: {path.partition('/')[0]} rows compared"] += rows.height
+    return compared
+
+
+class Watcher:
+    """A real `daedalus watch`."""
+
+    def __init__(self, root: Path) -> None:
+        self._lake = Lake.under(root)
+        self._before = self._checkpoints()
+        command = [sys.executable, "-m", "scripts.cli", "watch", "-c", str(root / "config.yaml")]
+        self._process = subprocess.Popen(command, cwd=ROOT)
+
+    def works(self) -> None:
+        """Wait for its first commit."""
+        until = time.monotonic() + 120
+        while self._checkpoints() <= self._before:
+            assert self._process.poll() is None
+            assert time.monotonic() < until, "the watcher does nothing"
+            time.sleep(0.005)
+
+    def kill(self) -> str:
+        """End it; says whether a commit was half done."""
+        assert self._process.poll() is None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        is_staged = any(path.is_file() for path in (self._lake.processed / "staging").rglob("*"))
+        return "with a commit half done" if is_staged else "between commits"
+
+    def _checkpoints(self) -> set[Path]:
+        return set((self._lake.state / "etl").glob("*/*/*/*.checkpoint"))
+
+
+@pytest.mark.timeout(6 * 3600)
+def test_a_watcher_killed_at_random_over_a_day_leaves_what_one_batch_run_leaves(
+    tmp_path: Path, crash_figures: Record
+) -> None:
+    """Each life finds one more part of the day; most die at a random moment behind their first commit."""
+    rng, lake = random.Random(SEED), Lake.under(tmp_path)
+    day = Day(lake, seed=SEED, trades=TRADES, runs=RUNS)
+    write_settings(tmp_path)
+    recording, recorded = day.record(), 0
+    for life in range(1, KILLS + 1):
+        recorded = record_until(recording, len(day.runs) * (2 * life - 1) // (2 * KILLS), recorded)
+        watcher = Watcher(tmp_path)
+        if life % 4:
+            watcher.works()
+        recorded = record_until(recording, len(day.runs) * life // KILLS, recorded)
+        time.sleep(rng.uniform(0, 1.0) if life % 4 else rng.uniform(0.1, 2.0))
+        crash_figures({"watcher: kills": 1, f"watcher: kills, of them {watcher.kill()}": 1})
+    assert recorded == len(day.runs)
+    refine(tmp_path, lake, end_of_data=True)
+    crash_figures(assert_equal(files(lake), batch(tmp_path, day)))
+
+
+def record_until(recording: Iterator[int], wanted: int, recorded: int) -> int:
+    while recorded < wanted:
+        recorded = next(recording)
+    return recorded
+
+
+def test_a_day_of_deaths_before_random_steps_of_the_disk(tmp_path: Path, crash_figures: Record) -> None:
+    """A look takes some hundred steps, with a death in each few of them; one that lives is followed by the next hours."""
+    rng, lake = random.Random(SEED), Lake.under(tmp_path)
+    day = Day(lake, seed=SEED + 10, trades=TRADES // 2, runs=RUNS // 2)
+    write_settings(tmp_path)
+    deaths: Counter[str] = Counter()
+    for recorded in day.record():
+        while died_at := dies(tmp_path, rng.randrange(200), end_of_data=recorded == len(day.runs)):
+            deaths[died_at] += 1
+    assert len(deaths) > 2
+    crash_figures({"watcher: deaths before a random step of the disk": deaths.total()})
+    crash_figures(assert_equal(files(lake), batch(tmp_path, day)))
+
+
+class NamingDisk(DyingDisk):
+    """A disk that knows before which kind of step it died."""
+
+    died_at = ""
+
+    def before(self, kind: str, path: Path) -> None:
+        self.died_at = kind
+        super().before(kind, path)
+
+
+def dies(root: Path, steps: int, *, end_of_data: bool = False) -> str:
+    """The kind of step before which a look dies; empty where it is done within so many."""
+    disk = NamingDisk(steps)
+    try:
+        refine(root, Lake.under(root), disk=disk, end_of_data=end_of_data)
+    except Killed:
+        return disk.died_at
+    return ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(6 * 3600)
+def test_a_death_before_each_step_of_the_disk_in_turn(tmp_path: Path, crash_figures: Record) -> None:
+    """In a look that goes back for late trades."""
+    source = tmp_path / "source"
+    day = Day(Lake.under(source), seed=SEED + 20, trades=240, runs=6)
+    write_settings(source)
+    recording = day.record()
+    recorded = record_until(recording, len(day.runs) // 2, 0)
+    refine(source, Lake.under(source))
+    record_until(recording, len(day.runs), recorded)
+    expected = batch(source, day)
+    for steps in count():
+        root = tmp_path / str(steps)
+        shutil.copytree(source, root, ignore=shutil.ignore_patterns("batch*"))
+        write_settings(root)
+        has_died = bool(dies(root, steps))
+        refine(root, Lake.under(root), end_of_data=True)
+        crash_figures(assert_equal(files(Lake.under(root)), expected))
+        shutil.rmtree(root)
+        if not has_died:
+            break
+    crash_figures({"watcher: deaths before each step in turn": steps})
+    assert steps > 10 * len(BARS)
