@@ -1,4 +1,4 @@
-"""A day of two markets as a collector meets it: late and doubled trades, holes that stay and holes that fill, an outage.
+"""A day of two markets as a collector meets it: late and doubled trades, holes that stay or fill, an outage.
 
 One exchange counts its trades, the other gives opaque ids. What is delivered when is fixed by the seed.
 """
@@ -48,7 +48,7 @@ def day_of_trades(seed: int, count: int, *, has_seq: bool) -> list[Trade]:
     """A day's trades in the exchange's order: busy and quiet hours, sweeps of one moment, some without a side."""
     rng = random.Random(seed)
     moments_s = sorted(_busy_moment(rng) for _ in range(count))
-    price, moment_us, trend, out = Decimal("100"), 0, 0.5, []
+    price, moment_us, trend, out = Decimal(100), 0, 0.5, []
     side: str | None = None
     for number in range(1, count + 1):
         if not out or rng.random() > 0.2:  # else another fill of the same sweep
@@ -87,7 +87,9 @@ def deliveries(trades: list[Trade], exchange: str, seed: int, runs: int) -> list
     late, never = _late_and_never(rng, len(trades), size)
     out = []
     for number, part in enumerate(parts):
-        repeated = [index for index in range(part[0] - 3, part[0]) if index >= 0 and index not in late and index not in never]
+        repeated = [
+            index for index in range(part[0] - 3, part[0]) if index >= 0 and index not in late and index not in never
+        ]
         on_time = [index for index in part if index not in late and index not in never]
         come_late = [index for index, run in sorted(late.items()) if run == min(number, len(parts) - 1)]
         cut = rng.randint(0, len(on_time))

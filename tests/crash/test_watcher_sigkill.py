@@ -1,7 +1,7 @@
-"""The watcher dies again and again over a day of two markets with every bar set on; it leaves what one batch run leaves.
+"""The watcher dies again and again over a day of two markets, with every bar set on; it leaves what a batch run does.
 
-`DAEDALUS_KILLS` is how often it is killed for real, a twentieth of what collectors are (at least 6, and then over a short
-day); `DAEDALUS_CRASH_SEED` says which day and which moments.
+`DAEDALUS_KILLS` is how often collectors are killed; the watcher is killed a twentieth as often, at least 6 times, and
+then over a day of few trades. `DAEDALUS_CRASH_SEED` says which day and which moments.
 """
 
 import os
@@ -61,7 +61,9 @@ def batch(root: Path, day: Day) -> dict[str, pl.DataFrame]:
     refine(root, lake, end_of_data=True)
     found = files(lake)
     for exchange, ids in day.delivered.items():
-        silver = pl.concat(rows for path, rows in found.items() if path.startswith(f"silver/trades/exchange={exchange}/"))
+        silver = pl.concat(
+            rows for path, rows in found.items() if path.startswith(f"silver/trades/exchange={exchange}/")
+        )
         assert silver.sort("ordinal")["ordinal"].to_list() == list(range(len(ids)))
         assert set(silver["trade_id"]) == ids
     assert len({path.split("/")[2] for path in found if path.startswith("gold/")}) == len(BARS)
@@ -138,7 +140,7 @@ def record_until(recording: Iterator[int], wanted: int, recorded: int) -> int:
 
 
 def test_a_day_of_deaths_before_random_steps_of_the_disk(tmp_path: Path, crash_figures: Record) -> None:
-    """A look takes some hundred steps, with a death in each few of them; one that lives is followed by the next hours."""
+    """A look takes some hundred steps and may die before any of them; one that lives is given the next hours."""
     rng, lake = random.Random(SEED), Lake.under(tmp_path)
     day = Day(lake, seed=SEED + 10, trades=TRADES // 2, runs=RUNS // 2)
     write_settings(tmp_path)
