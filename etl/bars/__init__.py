@@ -12,9 +12,9 @@ from etl.bars.state import State
 from etl.bars.tick import TickBars
 from etl.bars.volume import VolumeBars
 
-from etl.bars.catalog import bar_set_id, bar_types, build_bars, new_bars  # isort: skip
+from etl.bars.catalog import bar_set_id, bar_types, build_bars, new_bars, read_state  # isort: skip
 
 __all__ = [
     "BAR_SCHEMA", "Bars", "DollarBars", "State", "TickBars", "TimeBars", "VolumeBars", "bar_set_id", "bar_types",
-    "build_bars", "new_bars",
+    "build_bars", "new_bars", "read_state",
 ]  # fmt: skip

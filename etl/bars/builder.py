@@ -3,7 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal, NamedTuple, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, NoReturn, TypeAlias
 
 import msgspec
 import numpy as np
@@ -12,13 +12,14 @@ import polars as pl
 
 from etl.bars import state as states
 from etl.bars.frame import Labels, Table, frame_of, joined
+from etl.bars.given import Given, frame_of_trades, stream_of
 from etl.bars.kernels import FIRST_ROW, FIRST_US, GAP, KNOWN_US, LAST_ROW, LAST_US, accumulate, disorder, on, stamp
 from etl.bars.open_bar import CARRIED, OpenBar, bar_of
 from etl.bars.order import Gate
 from etl.bars.schema import no_bars
 from etl.bars.steps import Step, marked, step_of
 from etl.bars.trades import Int64s, Trades, read
-from shared.errors import InputUnreadable, StateMismatch
+from shared.errors import StateMismatch
 
 Late: TypeAlias = Literal["drop", "raise"]
 DEDUP_WINDOW = 100_000
@@ -63,36 +64,43 @@ class Bars(ABC):
         self._bar = bar_of(state)
         self._gate = Gate(state.memory, dedup_window=dedup_window)
         self._last_us = state.last_us
+        self._stream = state.stream
 
     def params_hash(self) -> str:
         """A text that differs between kinds of bars and between their parameters."""
         return hashlib.sha256(f"{self.kind}{self._params_text()}".encode()).hexdigest()[:16]
 
-    def update(self, trades: pl.DataFrame) -> pl.DataFrame:
+    def update(self, trades: Given) -> pl.DataFrame:
         """The bars that these trades end, in order; `etl.bars.schema` has the columns in and out.
+
+        Args:
+            trades: a frame of Polars or pandas, or a table of pyarrow, in the order of `trade_seq`, else of
+                `timestamp`, then of rows. Times without a zone are UTC; what is finer than a us is cut off.
 
         Raises: InputUnreadable for trades that cannot be used, and for late ones if `late="raise"`.
         """
-        if trades.is_empty():
+        frame = frame_of_trades(trades)
+        if frame.is_empty():
             return no_bars()
-        batch = read(trades)
-        verdict = self._gate.judge(batch)
-        if verdict.keep is not None:
-            batch = batch.rows(verdict.keep)
-        n_late, on_time = verdict.n_late, self._punctual(batch)
-        if on_time is not None:
-            n_late += int((~on_time).sum())
-            batch = batch.rows(on_time)
+        stream = stream_of(frame, self._stream)
+        before = self.counters
+        given = read(frame, first_number=before.n_trades + before.n_dup + before.n_late)
+        verdict = self._gate.judge(given)
+        batch = given if verdict.keep is None else given.rows(verdict.keep)
+        n_late, on_time = len(verdict.late), self._punctual(batch)
         if n_late and self._late == "raise":
-            raise InputUnreadable(
-                f"{n_late} trades came behind trades already used",
-                hint="Sort the trades, or build from an earlier state",
-            )
+            _refuse_late(given, int(verdict.late[0]), n_late)
+        if on_time is not None:
+            n_untimely = int((~on_time).sum())
+            if self._late == "raise":
+                _refuse_late(batch, int(on_time.argmin()), n_untimely)
+            n_late += n_untimely
+            batch = batch.rows(on_time)
         done = self._fold(batch) if len(batch.ts) else _Folded(no_bars(), self._bar, 0)
         self._gate.remember(verdict)
         self._bar = done.bar
         self._bar_seq += len(done.bars)
-        before = self.counters
+        self._stream = stream
         self.counters = states.Counters(
             n_trades=before.n_trades + len(batch.ts),
             n_dup=before.n_dup + verdict.n_dup,
@@ -128,6 +136,7 @@ class Bars(ABC):
             size_scale=self._bar.size_scale,
             open_bar=self._bar.saved(),
             last_us=self._last_us,
+            stream=self._stream,
             memory=self._gate.memory(),
             counters=self.counters,
         )
@@ -209,12 +218,17 @@ class Bars(ABC):
         return msgspec.json.encode(self.params).decode()
 
 
+def _refuse_late(trades: Trades, row: int, count: int) -> NoReturn:
+    what = f"{count} trades came behind trades already used, the first in {{where}}"
+    trades.refuse(row, what, hint="Sort the trades, or build from an earlier state")
+
+
 def _first_and_last(ids: pl.Series, times: Int64s, carried: OpenBar) -> tuple[pl.Series, pl.Series]:
     """The ids of the bars' first and last trades; those of the bar carried in may lie in an earlier batch."""
     both = []
     for cell, carried_id in ((FIRST_ROW, carried.first_id), (LAST_ROW, carried.last_id)):
         rows = times[cell]
-        found = ids[np.maximum(rows, 0)]
+        found = ids[np.maximum(rows, 0)].cast(pl.String)
         if rows[0] == CARRIED:
             found = pl.concat([pl.Series(found.name, [carried_id]), found[1:]])
         both.append(found)

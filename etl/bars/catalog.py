@@ -4,13 +4,18 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
+import msgspec
 import polars as pl
 
 import etl.bars
 from etl.bars.builder import Bars
+from etl.bars.given import Given, frame_of_trades, in_order
+from etl.bars.state import State
+from shared.errors import StateMismatch
 
 
 @cache
@@ -37,7 +42,8 @@ def new_bars(kind: str, **options: Any) -> Bars:
     known = list(inspect.signature(types[kind]).parameters)
     for name in options:
         if name not in known:
-            raise ValueError(f"{kind} bars have no parameter {name!r}; there are {', '.join(known)}")
+            near = "".join(f" (did you mean {like!r}?)" for like in get_close_matches(name, known, n=1))
+            raise ValueError(f"{kind} bars have no parameter {name!r}{near}; there are {', '.join(known)}")
     return types[kind](**options)
 
 
@@ -53,17 +59,38 @@ def bar_set_id(kind: str, params: Mapping[str, Any]) -> str:
     return f"{kind}-{'-'.join(bars.params.values())}-{bars.params_hash()[:6]}"
 
 
-def build_bars(trades: pl.DataFrame, kind: str, *, keep_open: bool = False, **params: Any) -> pl.DataFrame:
+def read_state(kind: str, data: bytes) -> State:
+    """The state of a builder of this kind, saved as `msgspec.msgpack.encode(bars.snapshot())`.
+
+    Raises: StateMismatch for bytes that are cut off or something else.
+    """
+    try:
+        return msgspec.msgpack.decode(data, type=bar_types()[kind].State)
+    except msgspec.DecodeError as broken:
+        raise StateMismatch(
+            f"these {len(data)} bytes are no state of {kind} bars: {broken}", hint="Build these bars anew"
+        ) from None
+
+
+def build_bars(trades: Given, kind: str, *, keep_open: bool = False, **params: Any) -> pl.DataFrame:
     """The bars of a frame of trades, which is put in order first; with `keep_open` also the unfinished last one.
+
+    Args:
+        trades: a frame of Polars (lazy too) or pandas, or a table of pyarrow, of one stream. It needs `timestamp`
+            (without a zone: UTC), `price` and `amount`: float64, or decimals, whole numbers or text, which are exact.
+            `side` says buy or sell (the taker's), unknown or nothing. Without `trade_id` nothing is a duplicate.
+        kind: one of `bar_types()`.
+        keep_open: whether to give the unfinished bar too, marked partial.
+        **params: of the kind.
+
+    Raises: InputUnreadable for trades that cannot be used, with the row; ValueError for parameters that cannot.
 
     >>> from datetime import UTC, datetime
     >>> times = [datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC) for second in (1, 0, 2)]
-    >>> trades = pl.DataFrame({"trade_id": list("bac"), "timestamp": times, "price": 10.0, "amount": 5.0})
+    >>> trades = pl.DataFrame({"trade_id": list("bac"), "timestamp": times, "price": "10.0", "amount": 5})
     >>> build_bars(trades, "dollar", threshold=100)["first_trade_id"].to_list()
     ['a']
     """
     bars = new_bars(kind, **params)
-    has_seq = "trade_seq" in trades.columns and not trades["trade_seq"].null_count()
-    keys = ["trade_seq"] if has_seq else ["timestamp", *(name for name in ("epoch", "seq") if name in trades.columns)]
-    closed = bars.update(trades.sort(keys, maintain_order=True))
+    closed = bars.update(in_order(frame_of_trades(trades)))
     return pl.concat([closed, bars.peek()]) if keep_open else closed

@@ -12,8 +12,9 @@ are the cells below. `stops[j]` is the row after bar j's last trade.
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numba import njit
+
+from etl.bars.prefetch import AHEAD, CHUNK, prefetch
 
 SUM_CELLS = (
     "count", "buy_count", "sell_count", "open", "high", "low", "close", "volume", "buy_volume", "sell_volume",
@@ -187,48 +188,12 @@ def punctual(ts, end_us, step_us, keep):  # type: ignore[no-untyped-def]
 def disorder(keys, last):  # type: ignore[no-untyped-def]
     """(keys below the one before, keys not above it, keys more than one above it); of one key or more."""
     falls, stalls, jumps = int(keys[0] < last), int(keys[0] <= last), int(keys[0] - 1 > last)
-    before, after = keys[:-1], keys[1:]
-    for i in range(len(after)):
-        falls += after[i] < before[i]
-        stalls += after[i] <= before[i]
-        jumps += after[i] - 1 > before[i]
+    for start in range(1, len(keys), CHUNK):
+        prefetch(keys, start + AHEAD)
+        after = keys[start : start + CHUNK]
+        before = keys[start - 1 : start - 1 + len(after)]
+        for i in range(len(after)):
+            falls += after[i] < before[i]
+            stalls += after[i] <= before[i]
+            jumps += after[i] - 1 > before[i]
     return falls, stalls, jumps
-
-
-@njit(cache=True)
-def side_codes(views, buy, sell, codes):  # type: ignore[no-untyped-def]
-    """Set `codes[i]` to +1, -1 or 0 where the first word of the string view is `buy`, `sell` or another."""
-    for i in range(len(codes)):
-        word = views[i, 0]
-        codes[i] = np.int8(word == buy) - np.int8(word == sell)
-
-
-@njit(cache=True)
-def scale_prices(values, factor, out):  # type: ignore[no-untyped-def]
-    """(rows that are not a positive whole number of 1/factor below the limit, a bound of all); fills `out`, int32.
-
-    Proof of exactness: k < 10^15 has at most 15 digits and k / factor rounds to the value, so k / factor is the one
-    decimal of that many digits that the float stands for, which is its shortest text.
-    """
-    bad = bound = 0
-    for i in range(len(values)):
-        k = np.rint(values[i] * factor)
-        good = (k / factor == values[i]) and (k < PRICE_LIMIT) and (k > 0.5)
-        bad += not good
-        out[i] = np.int32(k)
-        bound |= out[i]  # as wide as the largest; a maximum of floats would not be vectorised
-    return bad, bound
-
-
-@njit(cache=True)
-def scale_sizes(values, factor, out_hi, out_lo):  # type: ignore[no-untyped-def]
-    """As `scale_prices`, into two limbs."""
-    bad = bound = 0
-    for i in range(len(values)):
-        k = np.rint(values[i] * factor)
-        good = (k / factor == values[i]) and (k < 1e15) and (k > 0.5)
-        bad += not good
-        hi = np.floor(k * (1.0 / LIMB))
-        out_hi[i], out_lo[i] = np.int32(hi), np.int32(k - hi * LIMB)
-        bound |= out_hi[i]
-    return bad, bound * LIMB + MASK

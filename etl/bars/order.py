@@ -2,7 +2,7 @@
 
 A trade's key is its `trade_seq`, or else (timestamp, arrival). A refused trade is a duplicate if it was seen before,
 and late if it was not. With `trade_seq` the memory is the last number and the holes passed over; with opaque ids it is
-the last `dedup_window` ids.
+the last `dedup_window` ids. A trade without an id is never a duplicate.
 """
 
 from bisect import bisect_right
@@ -24,6 +24,7 @@ Key: TypeAlias = tuple[int, str, int]  # (timestamp, epoch, arrival)
 HOLES_MAX = 4096
 _MIN = -(2**63)
 _SMALL_BATCH = 1000
+_NONE: Int64s = np.empty(0, dtype=np.int64)
 
 
 class Verdict(NamedTuple):
@@ -33,7 +34,7 @@ class Verdict(NamedTuple):
     memory: Memory  # without the ids
     new_ids: list[str]
     n_dup: int = 0
-    n_late: int = 0
+    late: Int64s = _NONE  # the rows of the late ones
 
 
 class Gate:
@@ -53,15 +54,17 @@ class Gate:
         by_seq = _judge_seqs(frozen(trades.seq[trades.seq_known]), self._memory)
         by_id = self._judge_ids(trades.rows(~trades.seq_known))
         keep = np.ones(len(trades.ts), dtype=np.bool_)
+        late = []
         for part, verdict in ((trades.seq_known, by_seq), (~trades.seq_known, by_id)):
             keep[part] = True if verdict.keep is None else verdict.keep
+            late.append(np.flatnonzero(part)[verdict.late])
         memory = replace(
             by_id.memory,
             last_seq=by_seq.memory.last_seq,
             floor_seq=by_seq.memory.floor_seq,
             holes=by_seq.memory.holes,
         )
-        return Verdict(keep, memory, by_id.new_ids, by_seq.n_dup + by_id.n_dup, by_seq.n_late + by_id.n_late)
+        return Verdict(keep, memory, by_id.new_ids, by_seq.n_dup + by_id.n_dup, np.concatenate(late))
 
     def remember(self, verdict: Verdict) -> None:
         """Take the trades of the verdict as seen."""
@@ -75,18 +78,19 @@ class Gate:
         return replace(self._memory, ids=tuple(self._ids))
 
     def _judge_ids(self, trades: Trades) -> Verdict:
-        memory, ids = self._memory, trades.ids
+        memory, ids = self._memory, trades.ids.cast(pl.String) if trades.has_ids else trades.ids
         if not len(ids):
             return Verdict(None, memory, [])
-        if _ordered(trades, memory) and self._all_new(ids):
+        if _ordered(trades, memory) and (not trades.has_ids or self._all_new(ids)):
             memory = replace(
                 memory,
                 last_us=int(trades.ts[-1]),
                 last_epoch=str(trades.epoch[-1]) if trades.epoch is not None else "",
                 last_arrival=int(trades.arrival[-1]) if trades.arrival is not None else -1,
             )
-            return Verdict(None, memory, ids.tail(self._window).to_list())
-        return self._judge_each(ids.to_list(), list(_keys(trades)), trades.arrival is None)
+            return Verdict(None, memory, ids.tail(self._window).to_list() if trades.has_ids else [])
+        names = ids.to_list() if trades.has_ids else [""] * len(ids)
+        return self._judge_each(names, list(_keys(trades)), trades.arrival is None)
 
     def _all_new(self, ids: pl.Series) -> bool:
         if len(ids) < _SMALL_BATCH:
@@ -101,20 +105,23 @@ class Gate:
         seen = dict(self._ids)
         keep = np.zeros(len(ids), dtype=np.bool_)
         new_ids: list[str] = []
-        n_dup = n_late = 0
+        n_dup = 0
+        late = []
         for row, (trade_id, key) in enumerate(zip(ids, keys, strict=True)):
-            if trade_id in seen:
+            if trade_id and trade_id in seen:
                 n_dup += 1
             elif key < last or (key == last and not ties_are_ordered):
-                n_late += 1
+                late.append(row)
             else:
                 keep[row], last = True, key
+                if not trade_id:
+                    continue
                 new_ids.append(trade_id)
                 seen[trade_id] = None
                 if len(seen) > self._window:
                     del seen[next(iter(seen))]
         memory = replace(memory, last_us=last[0], last_epoch=last[1], last_arrival=last[2])
-        return Verdict(keep, memory, new_ids[-self._window :], n_dup, n_late)
+        return Verdict(keep, memory, new_ids[-self._window :], n_dup, np.array(late, dtype=np.int64))
 
 
 def _judge_seqs(seq: Int64s, memory: Memory) -> Verdict:
@@ -130,16 +137,18 @@ def _judge_seqs(seq: Int64s, memory: Memory) -> Verdict:
     highest = np.maximum.accumulate(np.concatenate(([last], seq)))
     keep = seq > highest[:-1]
     holes = memory.holes + _holes(seq[keep], last)
-    n_late = 0
+    late = []
     ends = [end for _, end in holes]
-    for number, top in zip(seq[~keep].tolist(), highest[:-1][~keep].tolist(), strict=True):
+    dropped = np.flatnonzero(~keep)
+    for row, number, top in zip(dropped.tolist(), seq[dropped].tolist(), highest[dropped].tolist(), strict=True):
         known = bisect_right(ends, top)  # the holes there were when this trade came
         forgotten = max(floor, ends[known - HOLES_MAX - 1] + 1) if known > HOLES_MAX else floor
         at = bisect_right(holes, (number, 2**63)) - 1
-        n_late += number < forgotten or (at >= 0 and holes[at][1] >= number)
+        if number < forgotten or (at >= 0 and holes[at][1] >= number):
+            late.append(row)
     floor = max(floor, ends[-HOLES_MAX - 1] + 1) if len(holes) > HOLES_MAX else floor
     after = replace(memory, last_seq=int(highest[-1]), floor_seq=floor, holes=holes[-HOLES_MAX:])
-    return Verdict(keep, after, [], int((~keep).sum()) - n_late, n_late)
+    return Verdict(keep, after, [], len(dropped) - len(late), np.array(late, dtype=np.int64))
 
 
 def _holes(ascending: Int64s, last: int) -> tuple[tuple[int, int], ...]:

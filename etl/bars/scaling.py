@@ -11,17 +11,27 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from etl.bars.kernels import BITS, MASK, PRICE_LIMIT, scale_prices, scale_sizes
-from shared.errors import InputUnreadable
+from etl.bars.columns import scale_prices, scale_sizes
+from etl.bars.kernels import BITS, MASK, PRICE_LIMIT
+from etl.bars.schema import EXACT
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[Any] | list[int]
 Convert: TypeAlias = Callable[[Floats, float], tuple[int, int]]
 Texts: TypeAlias = Mapping[int, str]  # row -> the exact number, where the float is not it
 
-FAST_SCALE = 22  # 10^22 is the bound power of ten that float64 holds exactly
 SIZE_LIMIT = 10**15  # up to 15 digits a float stands for one decimal only
+PLACES = EXACT.scale or 0
+WHOLE_DIGITS = (EXACT.precision or 38) - PLACES
 _EXACT = Context(prec=1000, traps=[Inexact, InvalidOperation])
+
+
+class NumberRefused(Exception):
+    """The number in this row cannot be used; `what` names it and `reason` says why."""
+
+    def __init__(self, what: str, row: int, reason: str) -> None:
+        super().__init__(what, row, reason)
+        self.what, self.row, self.reason = what, row, reason
 
 
 class Prices(NamedTuple):
@@ -44,13 +54,14 @@ class Sizes(NamedTuple):
 def scaled_prices(values: Floats, *, texts: Texts, scale: int) -> Prices:
     """The prices as integers of the smallest scale, at least `scale`, that holds them all.
 
-    Raises: InputUnreadable for a price that is not a positive finite number.
+    Raises: NumberRefused for a price that is not positive and finite, or that no exact column could hold.
     """
     out = np.empty(len(values), dtype=np.int32)
-    exact = {row: _positive(text) for row, text in texts.items()}
-    fit = _fitted(values, exact, scale, PRICE_LIMIT, lambda floats, factor: scale_prices(floats, factor, out))
+    column = _Column("price", PRICE_LIMIT, lambda floats, factor: scale_prices(floats, factor, out))
+    exact = {row: _usable(text, "price", row) for row, text in texts.items()}
+    fit = _fitted(values, exact, scale, column)
     if fit is None:
-        numbers, scale = _python_ints(values, exact, scale)
+        numbers, scale = _python_ints(values, exact, scale, "price")
         return Prices(numbers, scale, max(numbers))
     for row, number in fit.exact.items():
         out[row] = number
@@ -60,17 +71,38 @@ def scaled_prices(values: Floats, *, texts: Texts, scale: int) -> Prices:
 def scaled_sizes(values: Floats, *, texts: Texts, scale: int) -> Sizes:
     """The sizes as integers of the smallest scale, at least `scale`, that holds them all.
 
-    Raises: InputUnreadable for a size that is not a positive finite number.
+    Raises: NumberRefused for a size that is not positive and finite, or that no exact column could hold.
     """
     hi, lo = np.empty(len(values), dtype=np.int32), np.empty(len(values), dtype=np.int32)
-    exact = {row: _positive(text) for row, text in texts.items()}
-    fit = _fitted(values, exact, scale, SIZE_LIMIT, lambda floats, factor: scale_sizes(floats, factor, hi, lo))
+    column = _Column("amount", SIZE_LIMIT, lambda floats, factor: scale_sizes(floats, factor, hi, lo))
+    exact = {row: _usable(text, "amount", row) for row, text in texts.items()}
+    fit = _fitted(values, exact, scale, column)
     if fit is None:
-        numbers, scale = _python_ints(values, exact, scale)
+        numbers, scale = _python_ints(values, exact, scale, "amount")
         return Sizes([n >> BITS for n in numbers], [n & MASK for n in numbers], scale, max(numbers))
     for row, number in fit.exact.items():
         hi[row], lo[row] = number >> BITS, number & MASK
     return Sizes(hi, lo, fit.scale, fit.bound)
+
+
+def refuse_values(prices: Prices, sizes: Sizes) -> None:
+    """Nothing, if the exact columns can hold the value of each trade.
+
+    Raises: NumberRefused.
+    """
+    scale = prices.scale + sizes.scale
+    limit, finest = 10 ** (WHOLE_DIGITS + scale), 10 ** max(scale - PLACES, 0)
+    if finest == 1 and prices.bound * sizes.bound < limit:
+        return
+    if isinstance(prices.values, np.ndarray) and isinstance(sizes.hi, np.ndarray) and finest < 1 << BITS:
+        size = sizes.hi * np.int64(1 << BITS) + sizes.lo
+        rests = (prices.values % np.int64(finest)) * (size % finest) % finest
+        if prices.bound * sizes.bound < limit and not rests.any():
+            return
+    for row, (price, hi, lo) in enumerate(zip(prices.values, sizes.hi, sizes.lo, strict=True)):
+        value = int(price) * ((int(hi) << BITS) + int(lo))
+        if value >= limit or value % finest:
+            raise NumberRefused("price x amount", row, _beyond(Decimal(value).scaleb(-scale, _EXACT)))
 
 
 def decimal_of(value: float | str) -> Decimal:
@@ -96,28 +128,34 @@ def whole_number(number: Decimal, scale: int) -> int:
     return int(number.scaleb(scale, _EXACT).to_integral_exact(context=_EXACT))
 
 
+class _Column(NamedTuple):
+    name: str
+    limit: int
+    convert: Convert
+
+
 class _Fit(NamedTuple):
     scale: int
     bound: int
     exact: dict[int, int]
 
 
-def _fitted(values: Floats, exact: Mapping[int, Decimal], scale: int, limit: int, convert: Convert) -> _Fit | None:
-    """How all numbers fit below `limit` at one scale, the floats converted by `convert`; None if they do not."""
+def _fitted(values: Floats, exact: Mapping[int, Decimal], scale: int, column: _Column) -> _Fit | None:
+    """How all numbers fit below the column's limit at one scale, the floats converted; None if they do not."""
     scale = max(scale, *(places(number) for number in exact.values()), 0)
-    while scale <= FAST_SCALE:
+    while True:
         whole = {row: whole_number(number, scale) for row, number in exact.items()}
-        if any(number >= limit for number in whole.values()):
+        if any(number >= column.limit for number in whole.values()):
             return None
         floats = _with_stand_ins(values, list(whole), 10.0**-scale)
-        bad, bound = convert(floats, 10.0**scale)
+        bad, bound = column.convert(floats, 10.0**scale)
         if not bad:
             return _Fit(scale, max(bound, *whole.values(), 0), whole)
-        needed = places(_positive(float(floats[_first_misfit(floats, 10.0**scale, limit)])))
+        row = _first_misfit(floats, 10.0**scale, column.limit)
+        needed = places(_usable(float(floats[row]), column.name, row))
         if needed <= scale:  # too many digits, not too few places
             return None
         scale = needed
-    return None
 
 
 def _with_stand_ins(values: Floats, rows: list[int], stand_in: float) -> Floats:
@@ -136,19 +174,25 @@ def _first_misfit(values: Floats, factor: float, limit: int) -> int:
     return int(np.argmin(fits))
 
 
-def _python_ints(values: Floats, exact: Mapping[int, Decimal], scale: int) -> tuple[list[int], int]:
-    numbers = [_positive(value) for value in values.tolist()]
-    for row, number in exact.items():
-        numbers[row] = number
+def _python_ints(values: Floats, exact: Mapping[int, Decimal], scale: int, name: str) -> tuple[list[int], int]:
+    numbers = [exact[row] if row in exact else _usable(value, name, row) for row, value in enumerate(values.tolist())]
     scale = max(scale, max(places(number) for number in numbers))
     return [whole_number(number, scale) for number in numbers], scale
 
 
-def _positive(value: float | str) -> Decimal:
+def _usable(value: float | str, name: str, row: int) -> Decimal:
+    """The exact number, which must be positive and fit the exact columns of a bar of this trade alone."""
     try:
         number = decimal_of(value)
     except InvalidOperation:
-        raise InputUnreadable(f"a price or amount is not a number: {value!r}") from None
+        raise NumberRefused(name, row, f"is not a number: {value!r}") from None
     if not (number.is_finite() and number > 0):
-        raise InputUnreadable(f"a price or amount is not positive and finite: {value}")
+        raise NumberRefused(name, row, f"is not positive and finite: {value}")
+    is_long = len(number.as_tuple().digits) > _EXACT.prec
+    if is_long or not -PLACES <= number.adjusted() < WHOLE_DIGITS or places(number) > PLACES:
+        raise NumberRefused(name, row, _beyond(number))
     return number
+
+
+def _beyond(number: Decimal) -> str:
+    return f"is {number}: bars hold less than 10^{WHOLE_DIGITS}, with at most {PLACES} decimal places"

@@ -5,8 +5,9 @@ import polars as pl
 TIME = pl.Datetime("us", "UTC")
 EXACT = pl.Decimal(38, 18)
 
-# Columns a trade must have; the others of `silver.trades` are read where they are present.
-TRADE_COLUMNS = ("trade_id", "timestamp", "price", "amount")
+# Columns a trade must have; the others of `silver.trades` are read where they are present. Without `trade_id` no trade
+# can be recognised as repeated, and the ids of bars are the trades' `trade_seq`, else the numbers of their rows.
+TRADE_COLUMNS = ("timestamp", "price", "amount")
 
 BAR_SCHEMA: pl.Schema = pl.Schema(
     {

@@ -50,5 +50,6 @@ class State(Struct, frozen=True, kw_only=True):
     size_scale: int = 0
     open_bar: SavedBar | None = None
     last_us: int | None = None  # of the last trade used
+    stream: dict[str, str] = {}  # the `exchange` and `symbol` of its trades, where they say
     memory: Memory = Memory()
     counters: Counters = Counters()

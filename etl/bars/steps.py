@@ -6,7 +6,7 @@ import numpy as np
 
 from etl.bars.kernels import SUM_LIMIT
 from etl.bars.open_bar import OpenBar
-from etl.bars.scaling import Ints, Prices, Sizes, scaled_prices, scaled_sizes
+from etl.bars.scaling import Ints, NumberRefused, Prices, Sizes, refuse_values, scaled_prices, scaled_sizes
 from etl.bars.trades import Int64s, Trades
 
 ROWS_PER_STEP = 1 << 17  # bounds the sums of one kernel call, and keeps its arrays near the processor
@@ -33,8 +33,12 @@ def step_of(trades: Trades, *, first_row: int, bar: OpenBar) -> Step:
     Raises: InputUnreadable for a price or an amount that is not a positive finite number.
     """
     rows = slice(first_row, min(first_row + ROWS_PER_STEP, len(trades.ts)))
-    prices = scaled_prices(trades.price[rows], texts=_within(trades.price_texts, rows), scale=bar.price_scale)
-    sizes = scaled_sizes(trades.amount[rows], texts=_within(trades.amount_texts, rows), scale=bar.size_scale)
+    try:
+        prices = scaled_prices(trades.price[rows], texts=_within(trades.price_texts, rows), scale=bar.price_scale)
+        sizes = scaled_sizes(trades.amount[rows], texts=_within(trades.amount_texts, rows), scale=bar.size_scale)
+        refuse_values(prices, sizes)
+    except NumberRefused as refused:
+        trades.refuse(first_row + refused.row, f"{refused.what} of {{where}} {refused.reason}")
     gaps = trades.gap_rows[(trades.gap_rows >= rows.start) & (trades.gap_rows < rows.stop)] - rows.start
     numbers: list[Ints] = [prices.values, sizes.hi, sizes.lo, trades.side[rows]]
     if not _fits(prices, sizes, bar.rescaled(prices.scale, sizes.scale)):

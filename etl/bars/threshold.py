@@ -9,6 +9,7 @@ from typing import TypeAlias
 DIGITS_MAX = 38  # what the exact columns hold
 Number: TypeAlias = int | float | Decimal | str
 
+_EXPONENT_MAX = 38  # more than any column can hold
 _UNITS_US = {
     "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000,
 }  # fmt: skip
@@ -30,6 +31,8 @@ def positive(value: Number, name: str) -> Decimal:
         raise ValueError(f"{name} must be a number, was {value!r}") from None
     if not (number.is_finite() and number > 0):
         raise ValueError(f"{name} must be positive and finite, was {value!r}")
+    if not -_EXPONENT_MAX <= number.adjusted() < _EXPONENT_MAX or len(number.as_tuple().digits) > _EXPONENT_MAX:
+        raise ValueError(f"{name} must have at most {_EXPONENT_MAX} digits, was {str(value)[:60]!r}")
     if not -DIGITS_MAX <= number.adjusted() <= DIGITS_MAX or len(number.as_tuple().digits) > DIGITS_MAX:
         raise ValueError(f"{name} must be a number of at most {DIGITS_MAX} digits, was {value!r}")
     return number

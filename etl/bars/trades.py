@@ -1,31 +1,29 @@
 """A frame of trades as the arrays that the kernels read."""
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from etl.bars.kernels import side_codes
-from etl.bars.schema import TRADE_COLUMNS
+from etl.bars.columns import side_codes
+from etl.bars.given import ROW, refuse, views_of
 from shared.errors import InputUnreadable
 
 Int64s: TypeAlias = npt.NDArray[np.int64]
 
-_COLUMNS = (
-    "trade_id", "trade_seq", "timestamp", "known_at", "side", "price", "amount", "price_text", "amount_text",
-    "epoch", "seq", "gap_before",
-)  # fmt: skip
+_SIDES = ("buy", "sell", "unknown")
 _BUY, _SELL = (
     int.from_bytes(len(word).to_bytes(4, "little") + word.ljust(4, b"\0"), "little") for word in (b"buy", b"sell")
 )
+_YEAR_10000_US = 253_402_300_800_000_000
 
 
 class Trades(NamedTuple):
     """Columns of one batch, of equal length. Times are us since 1970 UTC; what a frame lacks is None or empty."""
 
-    frame: pl.DataFrame
-    ids: pl.Series
+    frame: pl.DataFrame  # of `frame_of_trades`
+    ids: pl.Series  # text, or whole numbers that stand for it
     ts: Int64s
     known: Int64s
     side: npt.NDArray[np.int8]  # of the taker: +1 buy, -1 sell, 0 unknown
@@ -38,41 +36,48 @@ class Trades(NamedTuple):
     seq_known: npt.NDArray[np.bool_] | None  # None: every trade has one
     epoch: pl.Series | None
     arrival: Int64s | None  # None: the order of rows
+    first_number: int  # of the rows given, where rows count for ids
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether a trade given again can be recognised by its id."""
+        return "trade_id" in self.frame.columns
 
     def rows(self, keep: npt.NDArray[np.bool_]) -> "Trades":
         """The trades where `keep` is true."""
-        return read(self.frame.filter(pl.Series(keep)))
+        frame = self.frame if ROW in self.frame.columns else self.frame.with_row_index(ROW)
+        return read(frame.filter(pl.Series(keep)), first_number=self.first_number)
+
+    def refuse(self, row: int, message: str, *, hint: str = "Mend the numbers, or drop such rows") -> NoReturn:
+        """Raise InputUnreadable; {where} in the message stands for the row, as it was given."""
+        refuse(self.frame, row, message, hint=hint)
 
 
-def read(frame: pl.DataFrame) -> Trades:
-    """The arrays of a frame of trades.
+def read(frame: pl.DataFrame, *, first_number: int) -> Trades:
+    """The arrays of a frame of `frame_of_trades`, its rows numbered from `first_number` where they have no ids.
 
-    Raises: InputUnreadable for a missing column, a wrong type, or a null where a value must be.
+    Raises: InputUnreadable for a side that is none, and for times in a wrong unit.
     """
-    frame = pl.DataFrame([frame[name].rechunk() for name in _COLUMNS if name in frame.columns])
-    for name in TRADE_COLUMNS:
-        if name not in frame.columns:
-            raise InputUnreadable(f"trades have no column {name!r}", hint=f"They need {', '.join(TRADE_COLUMNS)}")
-        if frame[name].null_count():
-            raise InputUnreadable(f"column {name!r} of trades holds nulls")
-    ts = _times(frame["timestamp"])
-    seq, seq_known = _nullable(frame["trade_seq"]) if "trade_seq" in frame.columns else (None, None)
-    has_arrival = "seq" in frame.columns
+    ts = frozen(frame["timestamp"].to_physical().to_numpy())
+    _refuse_far(frame, ts)
+    seq, seq_known = _nullable(frame, "trade_seq")
+    arrival, _ = _nullable(frame, "seq")
     return Trades(
         frame=frame,
-        ids=frame["trade_id"].cast(pl.String),
+        ids=_ids(frame, first_number),
         ts=ts,
         known=_known(frame, ts),
-        side=_sides(frame["side"]) if "side" in frame.columns else np.zeros(len(frame), dtype=np.int8),
-        price=_floats(frame["price"]),
-        amount=_floats(frame["amount"]),
+        side=_sides(frame),
+        price=frozen(frame["price"].to_numpy()),
+        amount=frozen(frame["amount"].to_numpy()),
         price_texts=_texts(frame, "price_text"),
         amount_texts=_texts(frame, "amount_text"),
         gap_rows=_gap_rows(frame),
         seq=seq,
         seq_known=seq_known,
-        epoch=frame["epoch"].fill_null("") if has_arrival and "epoch" in frame.columns else None,
-        arrival=frozen(frame["seq"].cast(pl.Int64).to_numpy()) if has_arrival else None,
+        epoch=frame["epoch"].cast(pl.String).fill_null("") if {"epoch", "seq"} <= set(frame.columns) else None,
+        arrival=arrival,
+        first_number=first_number,
     )
 
 
@@ -83,19 +88,30 @@ def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return view
 
 
-def _times(column: pl.Series) -> Int64s:
-    if not isinstance(column.dtype, pl.Datetime):
-        raise InputUnreadable(f"column {column.name!r} of trades is {column.dtype}, not a datetime")
-    if column.dtype.time_unit != "us":
-        column = column.dt.cast_time_unit("us")
-    return frozen(column.to_physical().to_numpy())
+def _refuse_far(frame: pl.DataFrame, ts: Int64s) -> None:
+    """A whole column in a wrong unit shows at its ends."""
+    for row in (0, len(ts) - 1) if len(ts) else ():
+        if not 0 <= ts[row] < _YEAR_10000_US:
+            what = f"timestamp of {{where}} is {ts[row]} us since 1970, before 1970 or beyond the year 9999"
+            refuse(frame, row, what, hint="Was it read in the wrong unit?")
+
+
+def _ids(frame: pl.DataFrame, first_number: int) -> pl.Series:
+    if "trade_id" in frame.columns:
+        ids = frame["trade_id"]
+        return ids if ids.dtype.is_integer() else ids.cast(pl.String)
+    if "trade_seq" in frame.columns and not frame["trade_seq"].null_count():
+        return frame["trade_seq"]
+    numbers = frame[ROW].cast(pl.Int64) if ROW in frame.columns else pl.Series(np.arange(len(frame)))
+    return numbers + first_number
 
 
 def _known(frame: pl.DataFrame, ts: Int64s) -> Int64s:
     if "known_at" not in frame.columns:
         return ts
     column = frame["known_at"]
-    return _times(column.fill_null(frame["timestamp"]) if column.null_count() else column)
+    column = column.fill_null(frame["timestamp"]) if column.null_count() else column
+    return frozen(column.to_physical().to_numpy())
 
 
 def _gap_rows(frame: pl.DataFrame) -> Int64s:
@@ -104,18 +120,19 @@ def _gap_rows(frame: pl.DataFrame) -> Int64s:
     return frame["gap_before"].fill_null(False).arg_true().to_numpy().astype(np.int64)
 
 
-def _floats(column: pl.Series) -> npt.NDArray[np.float64]:
-    if column.dtype != pl.Float64 and not column.dtype.is_integer():
-        raise InputUnreadable(f"column {column.name!r} of trades is {column.dtype}, not float64")
-    return frozen(column.cast(pl.Float64).to_numpy())
-
-
-def _nullable(column: pl.Series) -> tuple[Int64s | None, npt.NDArray[np.bool_] | None]:
-    if column.null_count() == len(column):
+def _nullable(frame: pl.DataFrame, name: str) -> tuple[Int64s | None, npt.NDArray[np.bool_] | None]:
+    """(the whole numbers, which of them are known; None: all)."""
+    if name not in frame.columns or frame[name].null_count() == len(frame):
         return None, None
+    column = frame[name]
+    numbers = column.cast(pl.Int64, strict=False)
+    if numbers.null_count() > column.null_count():
+        raise InputUnreadable(
+            f"column {name!r} of trades holds {column.max()!r}, more than 64 bits", hint="Leave it out"
+        )
     if not column.null_count():
-        return frozen(column.cast(pl.Int64).to_numpy()), None
-    return frozen(column.fill_null(0).cast(pl.Int64).to_numpy()), column.is_not_null().to_numpy()
+        return frozen(numbers.to_numpy()), None
+    return frozen(numbers.fill_null(0).to_numpy()), column.is_not_null().to_numpy()
 
 
 def _texts(frame: pl.DataFrame, name: str) -> dict[int, str]:
@@ -124,18 +141,22 @@ def _texts(frame: pl.DataFrame, name: str) -> dict[int, str]:
     return {row: text for row, text in enumerate(frame[name].to_list()) if text is not None}
 
 
-def _sides(column: pl.Series) -> npt.NDArray[np.int8]:
-    """+1, -1 and 0 for buy, sell and any other.
+def _sides(frame: pl.DataFrame) -> npt.NDArray[np.int8]:
+    """+1, -1 and 0 for buy, sell and neither.
 
     Source: Arrow columnar format, "Variable-size Binary View Layout": 16 bytes a value, the length in four, then up to
     twelve bytes of a short text. So the first eight bytes tell the two words from all others.
     """
-    if column.dtype != pl.String or column.null_count():
-        words = column.cast(pl.String)
-        signs = (words == "buy").fill_null(False).cast(pl.Int8) - (words == "sell").fill_null(False).cast(pl.Int8)
-        return frozen(signs.to_numpy())
-    views = column.to_arrow(compat_level=pl.CompatLevel.newest())
-    words_2d = np.frombuffer(views.buffers()[1], dtype=np.int64).reshape(-1, 2)[views.offset :][: len(column)]
-    codes = np.empty(len(column), dtype=np.int8)
-    side_codes(words_2d, _BUY, _SELL, codes)
+    if "side" not in frame.columns:
+        return np.zeros(len(frame), dtype=np.int8)
+    words = frame["side"].cast(pl.String)
+    n_null = words.null_count()
+    words = words.fill_null("unknown") if n_null else words
+    codes = np.empty(len(words), dtype=np.int8)
+    if side_codes(views_of(words), _BUY, _SELL, codes) != n_null:
+        strange = ~words.is_in(_SIDES)
+        if strange.any():
+            row = int(strange.arg_max() or 0)
+            what = f"side of {{where}} is {words[row]!r}, expected 'buy' or 'sell' (the taker's), 'unknown' or null"
+            refuse(frame, row, what, hint="Translate the exchange's words first")
     return frozen(codes)

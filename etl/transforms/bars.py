@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from etl.bars import BAR_SCHEMA, bar_set_id, bar_types, new_bars
+from etl.bars import BAR_SCHEMA, bar_set_id, new_bars, read_state
 from etl.core.base import BaseTransform
 from etl.core.registry import register_transform
 
@@ -25,7 +25,7 @@ class BarsTransform(BaseTransform):
     def __init__(
         self, kind: str, params: Mapping[str, Any], *, exchange: str, symbol: str, state: bytes | None = None
     ) -> None:
-        restored = msgspec.msgpack.decode(state, type=bar_types()[kind].State) if state else None
+        restored = read_state(kind, state) if state else None
         self._builder = new_bars(kind, **params, late="raise", dedup_window=1, state=restored)
         self._keys = {"bar_set": bar_set_id(kind, params), "exchange": exchange, "symbol": symbol}
         self._clock = clock_of(kind)
@@ -52,8 +52,8 @@ def clock_of(kind: str) -> str:
 
 
 def sequenced(rows: pl.DataFrame, *, clock: str) -> pl.DataFrame:
-    """Silver trades as a builder takes them."""
-    return rows.with_columns(trade_seq="ordinal", timestamp=clock)
+    """Silver trades of one stream as a builder takes them, which need not look at every row for whose they are."""
+    return rows.with_columns(trade_seq="ordinal", timestamp=clock).drop("exchange", "symbol", strict=False)
 
 
 def gold_bars(bars: pl.DataFrame, **keys: str) -> pl.DataFrame:

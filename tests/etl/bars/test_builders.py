@@ -206,52 +206,6 @@ def test_late_trades_can_be_refused_and_then_nothing_has_changed():
     assert bars.snapshot() == before
 
 
-BAD = [
-    ({"price": 0.0}, "not positive"), ({"price": -1.0}, "not positive"), ({"amount": float("nan")}, "not positive"),
-    ({"amount": float("inf")}, "not positive"), ({"price": None}, "holds nulls"), ({"trade_id": None}, "holds nulls"),
-    ({"price_text": "abc"}, "not a number"), ({"amount_text": "-5"}, "not positive"),
-    ({"price_text": "NaN"}, "not positive"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("change", "message"), BAD)
-def test_what_cannot_be_used_is_refused_and_nothing_has_changed(change, message):
-    bars = DollarBars(threshold=15)
-    bars.update(frame(at(0)))
-    before = bars.snapshot()
-    good = frame(at(0, 1, 2)).tail(2)
-    bad = good.with_columns(
-        pl.when(pl.int_range(2) == 1).then(pl.lit(value, dtype=good[name].dtype)).otherwise(pl.col(name)).alias(name)
-        for name, value in change.items()
-    )
-    with pytest.raises(InputUnreadable, match=message):
-        bars.update(bad)
-    assert bars.snapshot() == before
-    assert len(bars.update(good)) == 1
-
-
-@pytest.mark.parametrize("name", ["trade_id", "timestamp", "price", "amount"])
-def test_a_missing_column_is_named(name):
-    with pytest.raises(InputUnreadable, match=name):
-        TickBars(threshold=1).update(frame(at(0)).drop(name))
-
-
-def test_a_wrong_type_is_named():
-    with pytest.raises(InputUnreadable, match="'timestamp' of trades is Int64"):
-        TickBars(threshold=1).update(frame(at(0)).with_columns(timestamp=pl.lit(1, dtype=pl.Int64)))
-    with pytest.raises(InputUnreadable, match="'price' of trades is String"):
-        TickBars(threshold=1).update(frame(at(0)).with_columns(price=pl.lit("1")))
-
-
-@pytest.mark.parametrize(("price", "amount"), [("1e12", "1e9"), ("1e-10", "1e-9")])
-def test_a_sum_that_the_exact_columns_cannot_hold_names_the_bar(price, amount):
-    trades = [Trade("huge", 0, Decimal(price), Decimal(amount))]
-    bars = TickBars(threshold=1)
-    with pytest.raises(InputUnreadable, match="dollar_volume of the bar from trade huge"):
-        bars.update(frame(trades))
-    assert bars.counters.n_trades == 0
-
-
 def test_the_exact_columns_hold_what_they_can():
     (bar,) = built(TickBars(threshold=1), [Trade("a", 0, Decimal(99999999999), Decimal("999999999.5"))])
     assert bar["dollar_volume_exact"] == Decimal(99999999999) * Decimal("999999999.5")

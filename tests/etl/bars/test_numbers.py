@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from etl.bars import rounding
 from etl.bars.kernels import BITS, LIMB, MASK
 from etl.bars.rounding import decimals, minus, ratio
-from etl.bars.scaling import scaled_prices, scaled_sizes
+from etl.bars.scaling import NumberRefused, Sizes, refuse_values, scaled_prices, scaled_sizes
 from shared.errors import InputUnreadable
 
 quick = settings(max_examples=200, deadline=None)
@@ -71,7 +71,7 @@ def test_limbs_are_subtracted_with_borrow(total):
 
 @given(
     numbers=st.lists(
-        st.decimals("1e-12", "1e16", allow_nan=False, allow_infinity=False) | SHORTEST,
+        st.decimals("1e-9", "1e16", places=9) | st.decimals("1e-12", "1e16", allow_nan=False) | SHORTEST,
         min_size=1, max_size=12,
     ),
     scale=st.integers(0, 10),
@@ -83,7 +83,14 @@ def test_scaling_is_exact(numbers, scale, with_texts):
     floats = np.array([float(n) for n in numbers])
     floats.flags.writeable = False
     texts = {row: str(n) for row, n in enumerate(numbers) if with_texts and row % 2}
-    expected = [Fraction(n) if row in texts else Fraction(repr(float(n))) for row, n in enumerate(numbers)]
+    exact = [n if row in texts else Decimal(repr(float(n))) for row, n in enumerate(numbers)]
+    expected = [Fraction(n) for n in exact]
+    if too_fine := [row for row, n in enumerate(expected) if 10**18 % n.denominator]:
+        for scaled, name in ((scaled_prices, "price"), (scaled_sizes, "amount")):
+            with pytest.raises(NumberRefused) as caught:
+                scaled(floats, texts=texts, scale=scale)
+            assert (caught.value.what, caught.value.row in too_fine) == (name, True)
+        return
     prices = scaled_prices(floats, texts=texts, scale=scale)
     sizes = scaled_sizes(floats, texts=texts, scale=scale)
     assert [Fraction(int(n), 10**prices.scale) for n in prices.values] == expected
@@ -108,3 +115,28 @@ def test_which_prices_are_machine_integers(value, is_fast):
     prices = scaled_prices(np.array([float(value)]), texts={}, scale=0)
     assert isinstance(prices.values, np.ndarray) == is_fast
     assert Decimal(int(prices.values[0])).scaleb(-prices.scale) == Decimal(value)
+
+
+@given(
+    price=st.lists(st.decimals("1e-12", "1e12", places=12), min_size=1, max_size=6),
+    amount=st.decimals("1e-12", "1e12", places=9),
+)
+@example(price=[Decimal("2e-10"), Decimal("1e-10")], amount=Decimal("5e-9"))
+@example(price=[Decimal("1e10"), Decimal("1e10")], amount=Decimal("1e10"))
+@example(price=[Decimal("99999999999.9")], amount=Decimal("999999999.999"))
+@quick
+def test_a_value_is_refused_if_the_exact_columns_cannot_hold_it(price, amount):
+    """The same rows as arrays and as Python ints."""
+    ones, amounts = np.full(len(price), 1.5), dict.fromkeys(range(len(price)), str(amount))
+    prices = scaled_prices(ones, texts={row: str(number) for row, number in enumerate(price)}, scale=0)
+    sizes = scaled_sizes(ones, texts=amounts, scale=0)
+    values = [Fraction(number) * Fraction(amount) for number in price]
+    beyond = [row for row, value in enumerate(values) if value >= 10**20 or 10**18 % value.denominator]
+    slow = prices._replace(values=[int(n) for n in prices.values])
+    for form in (prices, slow):
+        if not beyond:
+            refuse_values(form, sizes)
+            continue
+        with pytest.raises(NumberRefused) as caught:
+            refuse_values(form, Sizes(*(list(map(int, part)) for part in sizes[:2]), *sizes[2:]))
+        assert caught.value.row == beyond[0]
