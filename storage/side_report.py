@@ -160,7 +160,7 @@ class SideReport:
 def _months(folder: Path) -> Iterator[tuple[Partition, dict[Partition, list[Path]]]]:
     """Every silver file of a stream, hours in order, by day and by month."""
     months: dict[Partition, dict[Partition, list[Path]]] = {}
-    for path in sorted(folder.rglob("trades_????????T??.parquet")):
+    for path in sorted(folder.rglob("trades_*.parquet")):
         month = replace(Partition.parse(path), day=None, hour=None)
         days = months.setdefault(month, {})
         days.setdefault(replace(month, day=_hour(path).day), []).append(path)
@@ -168,7 +168,8 @@ def _months(folder: Path) -> Iterator[tuple[Partition, dict[Partition, list[Path
 
 
 def _hour(path: Path) -> datetime:
-    return datetime.strptime(path.stem, "trades_%Y%m%dT%H")
+    """The hour in a name such as `trades_20260609T04.parquet` or, once rows were replaced, `trades_20260609T04-r7`."""
+    return datetime.strptime(path.stem.partition("-")[0], "trades_%Y%m%dT%H")
 
 
 def _mark(paths: list[Path]) -> str:

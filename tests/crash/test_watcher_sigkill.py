@@ -6,6 +6,7 @@ then over a day of few trades. `DAEDALUS_CRASH_SEED` says which day and which mo
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -48,11 +49,15 @@ def refine(root: Path, lake: Lake, *, disk: Disk | None = None, end_of_data: boo
 
 
 def files(lake: Lake) -> dict[str, pl.DataFrame]:
-    """Everything below `processed`, by path; there is nothing but tables."""
-    found = sorted(path for path in lake.processed.rglob("*") if path.is_file())
-    return {
-        path.relative_to(lake.processed).as_posix(): pl.read_parquet(path, hive_partitioning=False) for path in found
-    }
+    """What silver and gold hold, by path without the number that tells how often rows were replaced."""
+    found: dict[str, pl.DataFrame] = {}
+    for path in sorted(path for path in lake.processed.rglob("*") if path.is_file()):
+        whole = path.relative_to(lake.processed).as_posix()
+        name = re.sub(r"-r\d+(?=\.parquet$)", "", whole)
+        assert name not in found, f"{whole}: its hour or day has two files"
+        if not whole.startswith("staging/"):
+            found[name] = pl.read_parquet(path, hive_partitioning=False)
+    return dict(sorted(found.items()))
 
 
 def batch(root: Path, day: Day) -> dict[str, pl.DataFrame]:
@@ -104,8 +109,8 @@ class Watcher:
         assert self._process.poll() is None
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
-        is_staged = any(path.is_file() for path in (self._lake.processed / "staging").rglob("*"))
-        return "with a commit half done" if is_staged else "between commits"
+        staged = (path for path in (self._lake.processed / "staging").rglob("*.parquet") if "-tree" not in str(path))
+        return "with a commit half done" if any(staged) else "between commits"
 
     def _checkpoints(self) -> set[Path]:
         return set((self._lake.state / "etl").glob("*/*/*/*.checkpoint"))
