@@ -75,6 +75,14 @@ def secrets_in(data: Any, *, tree: type[BaseModel]) -> bool:
     return isinstance(data, list) and any(secrets_in(value, tree=tree) for value in data)
 
 
+def value_of(text: str) -> Any:
+    """What a text would mean as a value in a settings file; text that is no YAML means itself."""
+    try:
+        return _data(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return text
+
+
 class _Loader(yaml.SafeLoader):
     """Plain YAML that refuses a key written twice and remembers the text of numbers."""
 

@@ -141,17 +141,22 @@ class Chain:
         return self._output.read(Span(first, near_us, self.current.last_us), rows_max=rows_max)
 
 
+def trades_transform(exchange: str, options: EtlOptions, *, state: bytes | None = None) -> TradesTransform:
+    """The transform of an exchange's trades."""
+    return TradesTransform(
+        exchange=exchange,
+        lateness_s=options.lateness_s,
+        side_names=options.side_convention.get(exchange),
+        state=state,
+        **options.trades,
+    )
+
+
 def trades_chain(key: StreamKey, options: EtlOptions) -> Chain:
     """The chain of silver trades."""
 
     def make(state: bytes | None) -> BaseTransform:
-        return TradesTransform(
-            exchange=key.exchange,
-            lateness_s=options.lateness_s,
-            side_names=options.side_convention.get(key.exchange),
-            state=state,
-            **options.trades,
-        )
+        return trades_transform(key.exchange, options, state=state)
 
     root = options.lake.silver("trades")
     output = Output(root, key.exchange, key.symbol, "trades", "ordinal", "tape_ts", "hour", options.silver_unit)

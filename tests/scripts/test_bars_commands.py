@@ -1,0 +1,337 @@
+"""`daedalus bars build`, `list` and `export`, through the real command."""
+
+import gzip
+import io
+import os
+import random
+import subprocess
+import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+import pytest
+
+from etl.bars import bar_set_id, build_bars
+from etl.core.config import BarSet, EtlOptions
+from etl.core.executor import TransformExecutor
+from scripts.cli import main
+from shared.disk import Disk
+from shared.partitioning import Lake
+from tests.etl.core.test_streams import Recorder, market
+
+ROOT = Path(__file__).parents[2]
+START = datetime(2026, 1, 30, tzinfo=UTC)
+DATA = os.environ.get("DAEDALUS_TEST_DATA")
+
+
+class Ran(NamedTuple):
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+def bars(*args: object, cwd: Path) -> Ran:
+    """`daedalus bars`, as its console script would run it."""
+    out, err = io.StringIO(), io.StringIO()
+    with chdir(cwd), redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main(["bars", *map(str, args)])
+    return Ran(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def done(*args: object, cwd: Path) -> str:
+    ran = bars(*args, cwd=cwd)
+    assert (ran.code, ran.err) == (0, "")
+    return ran.out
+
+
+def refused(*args: object, cwd: Path) -> str:
+    """The one line of an error; nothing new is left in `cwd`."""
+    before = {path: path.stat().st_mtime_ns for path in cwd.rglob("*") if path.is_file()}
+    ran = bars(*args, cwd=cwd)
+    assert (ran.code, ran.out) == (2, "")
+    assert {path: path.stat().st_mtime_ns for path in cwd.rglob("*") if path.is_file()} == before
+    return " ".join(ran.err.replace("│", " ").split())
+
+
+def built(folder: Path, name: str, bar_set: str, *options: str) -> str:
+    """What `bars build` says of a file whose bars go to b.parquet."""
+    return done("build", "--type", *bar_set.split(), "--input", name, "--output", "b.parquet", *options, cwd=folder)
+
+
+def tape(count: int = 500, *, seed: int = 1) -> pl.DataFrame:
+    """Trades of two days around the end of a month."""
+    rng = random.Random(seed)
+    ms = sorted(rng.randrange(4 * 86_400_000) for _ in range(count))
+    return pl.DataFrame(
+        {
+            "trade_id": [f"t{number}" for number in range(count)],
+            "timestamp": pl.Series(
+                [START + timedelta(milliseconds=each) for each in ms], dtype=pl.Datetime("us", "UTC")
+            ),
+            "price": [rng.randrange(9_000, 11_000) / 100 for _ in range(count)],
+            "amount": [rng.randrange(1, 500) / 1000 for _ in range(count)],
+            "side": [rng.choice(("buy", "sell")) for _ in range(count)],
+        },
+        schema_overrides={"timestamp": pl.Datetime("us", "UTC")},
+    )
+
+
+def written(folder: Path, trades: pl.DataFrame, name: str) -> Path:
+    path = folder / name
+    if ".csv" in name:
+        data = trades.write_csv().encode()
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    elif name.endswith(".arrow"):
+        trades.write_ipc(path)
+    else:
+        trades.write_parquet(path, row_group_size=64)
+    return path
+
+
+def of_file(path: Path) -> pl.DataFrame:
+    """The bars of a file, without the columns that say whose they are."""
+    return pl.read_parquet(path).drop("bar_set", "exchange", "symbol", "year", "month", strict=False)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Settings of a lake with silver, bars and bronze of two streams."""
+    lake = Lake.under(tmp_path / "lake")
+    Recorder(lake, "kraken").record([market(1, exchange="kraken", trades=300), []])
+    Recorder(lake, "bitfinex").record([market(2, exchange="bitfinex", trades=200)])
+    sets = (BarSet("time", {"interval": "1m"}), BarSet("tick", {"threshold": 7}))
+    executor = TransformExecutor(EtlOptions(lake, bars=sets, disk=Disk(durable=False)))
+    executor.run(end_of_data=True)
+    executor.close()
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f'storage: {{paths: {{raw_dir: "{lake.raw}", processed_dir: "{lake.processed}", state_dir: "{lake.state}"}}}}'
+    )
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.csv.gz", "a.arrow"])
+@pytest.mark.parametrize("options", [["dollar", "--threshold", "500"], ["time", "--interval", "1h"]])
+def test_a_file_of_any_kind_gives_the_bars_that_a_notebook_would_make(tmp_path, name, options):
+    kind, option, value = options
+    trades = tape()
+    written(tmp_path, trades, name)
+    said = done("build", "--type", *options, "--input", name, "--output", "bars.parquet", "--keep-open", cwd=tmp_path)
+    expected = build_bars(trades, kind, keep_open=True, **{option.removeprefix("--"): value})
+    assert of_file(tmp_path / "bars.parquet").equals(expected)
+    assert said.startswith(f"{name}: 500 trades in, {len(expected)} bars {kind}-")
+    assert "0 rejected, 0 duplicate, 0 late; open bar of " in said
+
+
+def test_the_last_bar_is_left_out_kept_or_ended(tmp_path):
+    written(tmp_path, tape(25), "a.parquet")
+    for option, count, reasons in (
+        ((), 2, ["threshold"]),
+        (("--keep-open",), 3, ["threshold", "open"]),
+        (("--flush",), 3, ["threshold", "flush"]),
+    ):
+        built(tmp_path, "a.parquet", "tick --threshold 10", *option)
+        found = pl.read_parquet(tmp_path / "b.parquet")
+        assert len(found) == count
+        assert found["close_reason"].unique(maintain_order=True).to_list() == reasons
+
+
+def test_columns_have_any_name_and_times_any_unit(tmp_path):
+    trades = tape()
+    us = trades["timestamp"].dt.timestamp("us")
+    expected = build_bars(trades, "volume", threshold="3.5")
+    for unit, factor in (("us", 1), ("ms", 1000), ("s", 1_000_000)):
+        other = trades.select(
+            pl.Series("T", us / factor if unit == "s" else us // factor),
+            px="price",
+            q="amount",
+            id="trade_id",
+            side="side",
+        )
+        written(tmp_path, other, "a.csv")
+        columns = [f"--column={pair}" for pair in ("timestamp=T", "price=px", "amount=q", "trade_id=id")]
+        built(tmp_path, "a.csv", "volume --threshold 3.5", *columns)
+        assert of_file(tmp_path / "b.parquet").equals(expected), unit
+
+
+def test_numbers_of_text_are_exact_beyond_float64(tmp_path):
+    (tmp_path / "a.csv").write_text("timestamp,price,amount\n1780977600,100,0.1\n1780977601,100,0.123456789012345678\n")
+    built(tmp_path, "a.csv", "tick --threshold 2")
+    (bar,) = pl.read_parquet(tmp_path / "b.parquet").to_dicts()
+    assert str(bar["volume_exact"]) == "0.223456789012345678"
+    assert bar["first_trade_id"] == "1"
+
+
+def test_buyers_who_made_the_market_and_makers_sides_are_turned(tmp_path):
+    trades = tape(50)
+    expected = build_bars(trades, "tick", threshold=10)
+    is_sell = trades["side"] == "sell"
+    other = trades.drop("side").with_columns(is_buyer_maker=is_sell)
+    maker = trades.with_columns(side=pl.Series(["B" if sell else "S" for sell in is_sell]))
+    for frame, option in ((other, ()), (maker, ("--side-names", "maker"))):
+        written(tmp_path, frame, "a.csv")
+        built(tmp_path, "a.csv", "tick --threshold 10", *option)
+        assert of_file(tmp_path / "b.parquet").equals(expected)
+
+
+def test_repeated_trades_are_counted_and_out_of_order_ones_refused_sorted_or_dropped(tmp_path):
+    trades = tape(60)
+    twice = pl.concat([trades[:30], trades[25:]])
+    written(tmp_path, twice, "a.parquet")
+    build = ("build", "--type", "tick", "--threshold", 10, "--input", "a.parquet", "--output", "b.parquet")
+    line = refused(*build, cwd=tmp_path)
+    assert "a.parquet: row 31 is out of order: 2026-" in line
+    assert "--sort" in line
+    for option in (("--sort",), ("--late", "drop")):
+        said = done(*build, *option, cwd=tmp_path)
+        assert "60 trades in, 6 bars" in said
+        assert "5 duplicate, 0 late" in said
+        assert of_file(tmp_path / "b.parquet").equals(build_bars(trades, "tick", threshold=10))
+    written(tmp_path, pl.concat([trades[1:], trades[:1]]), "a.parquet")
+    assert "0 duplicate, 1 late" in done(*build, "--late", "drop", cwd=tmp_path)
+
+
+def test_several_files_are_one_tape_in_the_order_of_their_numbers(tmp_path):
+    trades = tape(300)
+    for number, start in ((1, 0), (2, 100), (10, 200)):
+        written(tmp_path, trades[start : start + 100], f"t-{number}.csv")
+    built(tmp_path, "t-*.csv", "tick --threshold 7")
+    assert of_file(tmp_path / "b.parquet").equals(build_bars(trades, "tick", threshold=7))
+
+
+def test_bad_rows_are_refused_by_their_number_or_left_out_and_counted(tmp_path):
+    trades = tape(40)
+    price = trades["price"].to_list()
+    price[7], price[9] = float("nan"), -1.0
+    bad = trades.with_columns(price=pl.Series(price))
+    build = ("build", "--type", "tick", "--threshold", 5, "--output", "b.parquet", "--input")
+    for name in ("a.parquet", "a.csv"):
+        written(tmp_path, bad, name)
+        assert f"{name}: row 8: price is" in refused(*build, name, cwd=tmp_path)
+        assert "38 trades in" in (said := done(*build, name, "--skip-bad", cwd=tmp_path))
+        assert "2 rejected" in said
+        (tmp_path / "b.parquet").unlink()
+
+
+def test_a_failure_leaves_the_output_as_it_was(tmp_path):
+    trades = tape(40)
+    build = ("build", "--type", "tick", "--threshold", 5, "--input", "a.parquet", "--output")
+    written(tmp_path, trades, "a.parquet")
+    done(*build, "b.parquet", cwd=tmp_path)
+    done(*build, "folder", "--exchange", "kraken", "--symbol", "BTC/USD", cwd=tmp_path)
+    written(tmp_path, trades[::-1], "a.parquet")
+    refused(*build, "b.parquet", cwd=tmp_path)
+    refused(*build, "folder", "--exchange", "kraken", "--symbol", "BTC/USD", cwd=tmp_path)
+    assert not list(tmp_path.rglob(".*"))
+    assert len(pl.read_parquet(tmp_path / "b.parquet")) == 8
+    assert len(pl.read_parquet(tmp_path / "folder")) == 8
+
+
+def test_only_one_stream_of_a_file_at_a_time(tmp_path):
+    both = tape(20).with_columns(symbol=pl.Series(["BTC/USD", "ETH/USD"] * 10), exchange=pl.lit("kraken"))
+    written(tmp_path, both, "a.parquet")
+    build = ("build", "--type", "tick", "--threshold", 5, "--input", "a.parquet", "--output", "b.parquet")
+    assert "a.parquet: row 2: symbol ETH/USD after BTC/USD" in refused(*build, cwd=tmp_path)
+    said = done(*build, "--symbol", "ETH-USD", cwd=tmp_path)
+    assert said.startswith("kraken ETH-USD: 10 trades in, 2 bars")
+    found = pl.read_parquet(tmp_path / "b.parquet")
+    assert found["symbol"].to_list() == ["ETH-USD"] * 2
+    assert found["first_trade_id"][0] == "t1"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--type", "renko"], "--type: found the text 'renko', expected one of"),
+        (["--type", "dollar"], "--threshold: found nothing, expected a value"),
+        (["--type", "dollar", "--threshold", "0"], "--threshold: found 0, expected positive and finite"),
+        (["--type", "tick", "--threshold", "1.5"], "--threshold: found 1.5, expected a whole number of trades"),
+        (["--type", "tick", "--threshold", "5", "--param", "x=1"], "--param x: unknown key for `type: tick`"),
+        (["--type", "tick", "--threshold", "5", "--param", "x"], "--param x: expected name=value"),
+        (["--type", "tick", "--threshold", "5", "--column", "pric=px"], "did you mean price?"),
+        (["--type", "tick", "--threshold", "5", "--column", "price=pix"], "no column 'pix' for price"),
+        (["--type", "tick", "--threshold", "5", "--input", "none.csv"], "none.csv: there is no such file"),
+        (["--type", "tick", "--threshold", "5", "--input", "note.doc"], "note.doc: unknown kind of file. Known are"),
+        (["--type", "tick", "--threshold", "5", "--input", "cut.parquet"], "cut.parquet: cannot be read"),
+        (["--type", "tick", "--threshold", "5", "--input", "px.csv"], "If 'px' is it, add --column price=px"),
+        (["--type", "tick", "--threshold", "5", "--input", "bare.csv"], "--names timestamp,price,amount"),
+        (["--type", "tick", "--threshold", "5", "--input", "mixed.csv"], "row 2: timestamp 1780977600000 is not in s"),
+        (["--type", "tick", "--threshold", "5", "--input", "none-yet.csv"], "none-yet.csv: no trades"),
+        (["--type", "tick", "--threshold", "5", "--output", "b.csv"], "bars are built as Parquet"),
+        (["--type", "tick", "--threshold", "5", "--output", "b"], "a folder needs --exchange and --symbol"),
+        (["--type", "tick", "--threshold", "5", "--since", "2027-01-01"], ""),
+        (["--type", "tick", "--threshold", "5", "--symbol", "B D"], "'B D' cannot name a partition"),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path, options, words):
+    written(tmp_path, tape(10), "a.parquet")
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:-100])
+    (tmp_path / "note.doc").write_text("x")
+    (tmp_path / "px.csv").write_text("timestamp,px,amount\n1780977600,1,1\n")
+    (tmp_path / "bare.csv").write_text("1780977600,1,1\n")
+    (tmp_path / "mixed.csv").write_text("timestamp,price,amount\n1780977600,1,1\n1780977600000,1,1\n")
+    (tmp_path / "none-yet.csv").write_text("timestamp,price,amount\n")
+    given = options if "--input" in options else [*options, "--input", "a.parquet"]
+    assert words in refused("build", *given, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("source", ["silver", "bronze"])
+def test_the_bars_of_the_lake_are_those_of_the_watcher(tmp_path, config, source):
+    gold = Lake.under(tmp_path / "lake").bars("any").parent
+    for kind, option, value in (("tick", "threshold", "7"), ("time", "interval", "1m")):
+        said = done(
+            "build", "--type", kind, f"--{option}", value, "--from", source, "--flush", "-c", config, cwd=tmp_path
+        )
+        assert [line.partition(":")[0] for line in said.splitlines()] == ["bitfinex BTC-USD", "kraken BTC-USD"]
+        name = f"bar_set={bar_set_id(kind, {option: value})}"
+        mine, theirs = (
+            pl.read_parquet(folder / name).sort("exchange", "bar_seq") for folder in (tmp_path / "bars", gold)
+        )
+        assert len(mine) > 5
+        assert mine.equals(theirs)
+    paths = {path.parent.name for path in (tmp_path / "bars").rglob("*.parquet")}
+    assert all(name.startswith("month=") for name in paths)
+
+
+def test_a_stream_of_the_lake_can_be_chosen_and_goes_into_one_file(tmp_path, config):
+    build = ("build", "--type", "tick", "--threshold", 7, "-c", config)
+    done(*build, "--exchange", "kraken", "--output", "one.parquet", cwd=tmp_path)
+    assert pl.read_parquet(tmp_path / "one.parquet")["exchange"].unique().to_list() == ["kraken"]
+    done(*build, "--output", "both.parquet", cwd=tmp_path)
+    both = pl.read_parquet(tmp_path / "both.parquet")
+    assert both["exchange"].unique(maintain_order=True).to_list() == ["bitfinex", "kraken"]
+    assert pl.read_parquet_metadata(tmp_path / "both.parquet")["daedalus.bar_set"] == both["bar_set"][0]
+    assert "no exchange 'krakn' in this lake" in refused(*build, "--exchange", "krakn", cwd=tmp_path)
+    inside = tmp_path / "lake" / "processed" / "gold" / "bars"
+    assert "kept by `daedalus watch`" in refused(*build, "--output", inside, cwd=tmp_path)
+
+
+def test_the_script_is_the_same_command(tmp_path):
+    written(tmp_path, tape(30), "a.parquet")
+    script = [sys.executable, ROOT / "scripts/etl/run_bars.py", "--type", "tick", "--threshold", "7"]
+    subprocess.run([*script, "--input", "a.parquet", "--output", "b.parquet"], cwd=tmp_path, check=True, timeout=120)
+    assert len(pl.read_parquet(tmp_path / "b.parquet")) == 4
+
+
+@pytest.mark.skipif(not DATA, reason="DAEDALUS_TEST_DATA names no folder of recorded data")
+@pytest.mark.parametrize(
+    ("name", "options", "count"),
+    [
+        ("pyalgotrade/bitstampUSD.csv", ["--names", "timestamp,price,amount", "--skip-bad"], 9_998),
+        (
+            "gocryptotrader/testdata/binance_BTCUSDT_24h-trades_2020_11_16.csv",
+            ["--names", "timestamp,price,amount,side"],
+            1_000,
+        ),
+        ("questdb-sample-datasets/btc_trades.older-version.csv", [], 13_197),
+        ("pyalgotrade/trades-mgtox-usd-2013-01-01.csv", ["--column", "timestamp=id", "--column", "trade_id=id"], 2_331),
+    ],
+)
+def test_recorded_tapes_of_others_are_read(tmp_path, name, options, count):
+    said = built(tmp_path, f"{DATA}/{name}", "tick --threshold 100", *options)  # fmt: skip
+    assert f"{count:,} trades in, {count // 100:,} bars" in said
