@@ -1,6 +1,7 @@
 """Trades as lists, frames and hypothesis strategies; and bars as plain rows, for `==`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -38,6 +39,12 @@ def frame(trades: Sequence[Trade], *, texts: bool = False) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
+def put_in_order(trades: Sequence[Trade]) -> list[Trade]:
+    """The trades as a sound tape: each once, in the order of their times, numbered."""
+    sound = sorted({t.trade_id: t for t in trades}.values(), key=lambda t: t.us)
+    return [replace(trade, trade_seq=number, arrival=None) for number, trade in enumerate(sound)]
+
+
 def rows(bars: pl.DataFrame) -> list[dict[str, Any]]:
     """The bars in the reference's terms: times in us, exact numbers as fractions."""
     assert bars.schema == BAR_SCHEMA
@@ -60,25 +67,18 @@ def built(bars: Bars, trades: Sequence[Trade], *, texts: bool = False, flush: bo
     return rows(pl.concat([*out, bars.flush()] if flush else out))
 
 
-def referred(reference: Reference, trades: Sequence[Trade], *, flush: bool = True) -> list[dict[str, Any]]:
-    """The same of the reference."""
+def referred(reference: Reference, trades: Sequence[Trade], *, flush: str = "flush") -> list[dict[str, Any]]:
+    """All bars of the reference so far, these trades given too."""
     for trade in trades:
         reference.give(trade)
     if flush:
-        reference.flush()
+        reference.flush(flush)
     return [shown(bar) for bar in reference.bars]
 
 
 def shown(bar: dict[str, Any]) -> dict[str, Any]:
     """The reference's bar in the columns that bars have."""
-    return {name: bar[name] for name in BAR_SCHEMA}
-
-
-def comparable(bars: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without the columns that hang on signs, until kernels resolve them as the reference does."""
-    if "n_side" in BAR_SCHEMA.names():
-        return bars
-    return [{k: v for k, v in bar.items() if not k.startswith(("buy_", "sell_", "unknown_"))} for bar in bars]
+    return {name: bar[name] for name in BAR_SCHEMA} if "n_side" in BAR_SCHEMA.names() else bar
 
 
 # Numbers: ticks, cents, very small and large ones; and such as need more digits than a float or a kernel has. The
@@ -92,16 +92,20 @@ LONG_NUMBERS = st.sampled_from(["123456789.123456789", "900719925.474099301", "0
 
 
 @st.composite
-def streams(draw: st.DrawFn, *, max_size: int = 40, with_seq: bool | None = None, long: bool = False) -> list[Trade]:
-    """Trades in order, or with the order spoiled: ties, jumps, gaps, repeated and late ones."""
+def streams(
+    draw: st.DrawFn, *, max_size: int = 40, with_seq: bool | None = None, long: bool = False, days: bool = False
+) -> list[Trade]:
+    """Trades in order, or with the order spoiled: ties, jumps, gaps, repeated and late ones; with `days`, over days."""
     n = draw(st.integers(0, max_size))
     with_seq = draw(st.booleans()) if with_seq is None else with_seq
     with_arrival = not with_seq and draw(st.booleans())
     numbers = st.one_of(NUMBERS, LONG_NUMBERS) if long else NUMBERS
     us, seq = draw(st.integers(0, 10)) * 7_000_000, 100
+    jumps = [0, 0, 1, 900_000, 5_000_000, 61_000_000, -3_000_000 if with_seq else 0]
+    jumps += [30_000_000_000, 90_000_000_000, -30_000_000_000 if with_seq else 1] if days else []
     trades: list[Trade] = []
     for row in range(n):
-        us += draw(st.sampled_from([0, 0, 1, 900_000, 5_000_000, 61_000_000, -3_000_000 if with_seq else 0]))
+        us += draw(st.sampled_from(jumps))
         us = max(us, 0)
         seq += draw(st.sampled_from([1, 1, 1, 3]))
         trades.append(
