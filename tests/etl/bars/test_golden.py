@@ -2,46 +2,18 @@
 
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
 
 import polars as pl
 import pytest
 
-from etl.bars import BAR_SCHEMA, DollarBars, TickBars, TimeBars, VolumeBars, new_bars
+from etl.bars import DollarBars, TickBars, TimeBars, VolumeBars, new_bars
+from tests.etl.bars.both import both, given
 from tests.etl.bars.golden_vectors import BARS, TICK_RULE, WITHOUT_SIDES, golden, vectors
-from tests.etl.bars.reference import Reference, Trade, new_reference
-from tests.etl.bars.trades_made import built, frame, rows
+from tests.etl.bars.reference import Trade
+from tests.etl.bars.trades_made import built, frame
 
 VECTORS = vectors()
 SUMS = {"volume", "dollar_volume", "tick_count", "buy_volume", "theta", "theta_buy", "theta_sell", "bar_seq"}
-
-
-class Kernel:
-    """A builder given trade by trade, as the reference is."""
-
-    def __init__(self, kind: str, **params: Any) -> None:
-        if "n_side" not in BAR_SCHEMA.names() and kind not in ("time", "volume", "dollar"):
-            pytest.skip("kernels to come")
-        self.builder, self.bars = new_bars(kind, **params), []
-
-    def give(self, trade: Trade) -> None:
-        self.bars += rows(self.builder.update(frame([trade])))
-
-    def flush(self) -> None:
-        self.bars += rows(self.builder.flush())
-
-    def peek(self) -> dict[str, Any] | None:
-        return next(iter(rows(self.builder.peek())), None)
-
-
-both = pytest.mark.parametrize("make", [new_reference, Kernel], ids=["reference", "kernel"])
-
-
-def given(bars: Kernel | Reference, trades: list[Trade]) -> list[dict[str, Any]]:
-    for trade in trades:
-        bars.give(trade)
-    bars.flush()
-    return bars.bars
 
 
 @both
