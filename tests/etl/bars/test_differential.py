@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from etl.bars import Bars, TickBars
 from etl.bars import steps as bar_steps
 from etl.bars.kernels import SUM_LIMIT
-from tests.etl.bars.cases import Case, every_case
+from tests.etl.bars.cases import CASES, Case, every_case
 from tests.etl.bars.reference import Reference, Trade
 from tests.etl.bars.trades_made import built, frame, golden, referred, rows, shown, streams
 
@@ -102,6 +102,24 @@ def test_both_number_paths_equal_the_reference(case, data):
         out += rows(bars.update(frame(trades[cut:back])))
     out += rows(bars.update(frame(trades[back:]))) + rows(bars.flush())
     assert out == referred(case.reference(), trades)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.kind == "time"], ids=str)
+@given(data=st.data())
+@quick
+def test_watermarks_equal_the_reference(case, data):
+    trades = data.draw(streams(with_seq=True))
+    bars, reference, out = case.bars(), case.reference(), []
+    for trade in trades:
+        out += rows(bars.update(frame([trade])))
+        reference.give(trade)
+        if data.draw(st.integers(0, 3)) == 0:
+            us = max(0, trade.us + data.draw(st.sampled_from([-70_000_000, 0, 1, 3_000_000, 61_000_000, 10**13])))
+            out += rows(bars.advance_watermark(us))
+            reference.watermark(us)
+            bars = restarted(case, bars)
+        assert out == referred(reference, [], flush="")
+    assert counts(bars) == counts(reference)
 
 
 @every_case

@@ -120,7 +120,7 @@ def test_e0_follows_the_days(make):
     params = {"expected_ticks_init": 7, "e0_update": "daily", "bars_per_day": 2, "ewma_window": 3}
     bars = given(make("tick_imbalance", **params), trades(*tape))
     assert told(bars, "first_trade_id", "tick_count", "close_reason", "expected_ticks")[0] == ("0", 7, "warmup", 7)
-    assert told(bars, "first_trade_id", "expected_ticks", "theta")[1:] == [("7", 2, 2), ("15", 4, 4)]
+    assert told(bars, "first_trade_id", "expected_ticks", "theta")[1:] == [("7", 2, 2), ("15", 4, 2), ("17", 4, 2)]
     # the floor of the second bar: sqrt(E E[b^2]), with E = 2 of its first trade's day
     assert bars[1]["noise_floor"] == math.sqrt(2)
 

@@ -66,6 +66,13 @@ class TimeReference(Reference):
         if start != self.skipped:
             self.held.append(given)
 
+    def watermark(self, us: int) -> None:
+        """All trades before `us` have been given."""
+        if self.held and self.buckets.of(self.held[0].us)[1] <= us:
+            self._emit("time", is_partial=self._start() == self.broken)
+        start, _ = self.buckets.of(us)
+        self.newest = start if self.newest is None else max(self.newest, start)
+
     def after_cut(self) -> None:
         if self.held:
             self.broken = self._start()
