@@ -42,7 +42,10 @@ class Case:
 
 
 def has_landed(case: Case) -> bool:
-    return case.kind in bar_types() and "n_side" in BAR_SCHEMA.names()
+    old = set(case.params) <= {"interval", "threshold"} and not {"1mo", "1y", "adv_fraction"} & set(
+        case.params.values()
+    )
+    return case.kind in bar_types() and (old or "n_side" in BAR_SCHEMA.names())
 
 
 def _information(kind: str, **params: Any) -> Case:
