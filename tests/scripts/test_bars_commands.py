@@ -2,8 +2,10 @@
 
 import gzip
 import io
+import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -309,6 +311,74 @@ def test_a_stream_of_the_lake_can_be_chosen_and_goes_into_one_file(tmp_path, con
     assert "no exchange 'krakn' in this lake" in refused(*build, "--exchange", "krakn", cwd=tmp_path)
     inside = tmp_path / "lake" / "processed" / "gold" / "bars"
     assert "kept by `daedalus watch`" in refused(*build, "--output", inside, cwd=tmp_path)
+
+
+def test_list_says_what_the_sets_of_the_lake_are(tmp_path, config):
+    shown = done("list", "-c", config, cwd=tmp_path)
+    for name, said in (("tick", "threshold=7"), ("time", "interval=60s")):
+        (line,) = [line for line in shown.splitlines() if line.startswith(f"{name}-")]
+        assert said in line
+        assert "bitfinex BTC-USD, kraken BTC-USD" in line
+    tick, time = json.loads(done("list", "--json", "-c", config, cwd=tmp_path))
+    gold = pl.read_parquet(Lake.under(tmp_path / "lake").bars(tick["bar_set"]))
+    assert tick["bars"] == len(gold)
+    assert tick["streams"] == ["bitfinex BTC-USD", "kraken BTC-USD"]
+    assert datetime.fromisoformat(tick["first"]) == gold["time_start"].min()
+    assert datetime.fromisoformat(tick["last"]) == gold["time_end"].max()
+    assert tick["parameters"]["threshold"] == "7"
+    assert time["parameters"]["interval"] == "60s"
+    assert tick["size_bytes"] > 1000
+
+
+def test_list_and_export_of_a_lake_without_bars_say_so(tmp_path, config):
+    shutil.rmtree(tmp_path / "lake" / "processed")
+    assert "no bars yet" in refused("list", "-c", config, cwd=tmp_path)
+    assert "no bars yet" in refused("export", "--bar-set", "tick", "--output", "x.csv", "-c", config, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.csv", "x.arrow"])
+def test_export_writes_the_bars_of_the_set(tmp_path, config, name):
+    said = done("export", "--bar-set", "tick", "--exchange", "kraken", "--output", name, "-c", config, cwd=tmp_path)
+    gold = pl.read_parquet(next((tmp_path / "lake/processed/gold/bars").glob("bar_set=tick-*")))
+    gold = gold.filter(exchange="kraken").sort("bar_seq")
+    read = {"x.parquet": pl.read_parquet, "x.csv": pl.read_csv, "x.arrow": pl.read_ipc}[name]
+    found = read(tmp_path / name)
+    assert f"kraken BTC-USD: {len(gold):,} rows" in said
+    if name == "x.csv":
+        assert (
+            found["volume_exact"].cast(pl.String).str.to_decimal(scale=18).to_list() == gold["volume_exact"].to_list()
+        )
+        assert found["time_start"].str.to_datetime(time_unit="us").to_list() == gold["time_start"].to_list()
+        found, gold = found.select("bar_seq", "close", "volume"), gold.select("bar_seq", "close", "volume")
+    assert found.equals(gold)
+    if name == "x.parquet":
+        assert pl.read_parquet_metadata(tmp_path / name)["daedalus.bar_type"] == "tick"
+
+
+def test_export_fills_empty_minutes_on_request(tmp_path, config):
+    export = ("export", "--bar-set", "time-60s", "--symbol", "BTC/USD", "-c", config)
+    done(*export, "--output", "plain.parquet", cwd=tmp_path)
+    done(*export, "--output", "filled.parquet", "--fill", "ffill", cwd=tmp_path)
+    plain, whole = (pl.read_parquet(tmp_path / name) for name in ("plain.parquet", "filled.parquet"))
+    assert whole.filter(~pl.col("is_filled")).drop("is_filled").equals(plain)
+    for (_,), of_stream in whole.group_by("exchange"):
+        assert of_stream["time_start"].diff().drop_nulls().unique().to_list() == [timedelta(minutes=1)]
+    assert "are no time bars" in refused(
+        "export", "--bar-set", "tick", "--fill", "ffill", "--output", "y.csv", "-c", config, cwd=tmp_path
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--bar-set", "dollar", "--output", "x.csv"], "no bar set 'dollar' in this lake"),
+        (["--bar-set", "tick", "--output", "x.doc"], "say --format, or end it with .parquet"),
+        (["--bar-set", "tick", "--output", "x.csv", "--until", "2001-01-01"], "no bars in that period"),
+        (["--bar-set", "tick", "--output", "x.csv", "--exchange", "krakn"], "no exchange 'krakn'"),
+    ],
+)
+def test_a_mistake_in_an_export_is_one_line(tmp_path, config, options, words):
+    assert words in refused("export", *options, "-c", config, cwd=tmp_path)
 
 
 def test_the_script_is_the_same_command(tmp_path):
