@@ -3,7 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal, NamedTuple, NoReturn, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, TypeAlias, TypedDict, Unpack
 
 import msgspec
 import numpy as np
@@ -11,60 +11,90 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.bars import state as states
-from etl.bars.frame import Labels, Table, frame_of, joined
+from etl.bars.frame import Facts, Labels, Table, frame_of, joined, joined_facts
 from etl.bars.given import Given, frame_of_trades, stream_of
-from etl.bars.kernels import FIRST_ROW, FIRST_US, GAP, KNOWN_US, LAST_ROW, LAST_US, accumulate, disorder, on, stamp
-from etl.bars.open_bar import CARRIED, OpenBar, bar_of
+from etl.bars.kernels import FIRST_US, GAP, KNOWN_US, LAST_US, TOLD_US
+from etl.bars.open_bar import OpenBar, bar_of, ids_of
 from etl.bars.order import Gate
 from etl.bars.schema import no_bars
-from etl.bars.steps import Step, marked, step_of
+from etl.bars.signs import Signed, saved, signed, signed_before
+from etl.bars.steps import Cut, Step, accumulated, step_of
 from etl.bars.trades import Int64s, Trades, read
 from shared.errors import StateMismatch
 
 Late: TypeAlias = Literal["drop", "raise"]
+OnGap: TypeAlias = Literal["mark", "close"]
 DEDUP_WINDOW = 100_000
 _MIN = -(2**63)
+_DAY_US = 86_400_000_000
 
 
-class _Folded(NamedTuple):
-    bars: pl.DataFrame
+class Common(TypedDict, total=False):
+    """Parameters that every kind takes."""
+
+    late: Late  # "drop" counts late trades and leaves them out, "raise" refuses the batch
+    dedup_window: int  # ids remembered where they are opaque
+    on_gap: OnGap  # "mark" flags a bar that spans a gap, "close" ends the bar before it
+    gap_reset_s: float | None  # a silence after which the tick rule begins anew
+    state: states.State | None  # of a `snapshot`, to go on from
+
+
+class _Fold(NamedTuple):
     bar: OpenBar
-    n_ts_regress: int
+    progress: Any
+    signs: Signed
+    last_us: int
+    n_ts_regress: int = 0
+    n_skipped: int = 0
 
 
 class Bars(ABC):
-    """A builder of the bars of one stream. A kind says where bars end (`_stops`) and how they are labelled.
+    """A builder of the bars of one stream. A kind says where bars end (`_cut`) and how they are labelled.
 
     All state comes in at construction and goes out by `snapshot`. A call that raises has changed nothing.
     """
 
     kind: ClassVar[str] = ""
+    alias: ClassVar[str] = ""  # a short name in use
     State: ClassVar[type[states.State]] = states.State
-    close_reason: ClassVar[str] = "threshold"
     gap_reaches_back: ClassVar[bool] = False  # a gap before the trade that follows a bar flags that bar too
+    by_day: bool = False  # no step crosses midnight UTC
 
-    def __init__(self, params: Mapping[str, str], *, state: states.State | None, late: Late, dedup_window: int) -> None:
+    def __init__(self, params: Mapping[str, str], **common: Unpack[Common]) -> None:
+        if unknown := sorted(set(common) - set(Common.__annotations__)):
+            raise ValueError(f"{self.kind} bars have no parameter {unknown[0]!r}")
+        late, dedup_window = common.get("late", "drop"), common.get("dedup_window", DEDUP_WINDOW)
+        on_gap, reset_s = common.get("on_gap", "mark"), common.get("gap_reset_s")
         if late not in ("drop", "raise"):
             raise ValueError(f"late must be 'drop' or 'raise', was {late!r}")
         if dedup_window < 1:
             raise ValueError(f"dedup_window must be at least 1, was {dedup_window}")
-        self.params = dict(sorted(params.items()))
+        if on_gap not in ("mark", "close"):
+            raise ValueError(f"on_gap must be 'mark' or 'close', was {on_gap!r}")
+        if reset_s is not None and not reset_s > 0:
+            raise ValueError(f"gap_reset_s must be positive seconds, was {reset_s!r}")
+        self._late, self._closes_on_gap = late, on_gap == "close"
+        self._reset_us = round(reset_s * 1e6) if reset_s else None
+        own: dict[str, str] = {"on_gap": on_gap} if on_gap != "mark" else {}
+        own |= {"gap_reset_s": repr(float(reset_s))} if reset_s else {}
+        self.params = dict(sorted({**params, **own}.items()))
+        state = common.get("state")
         if state is None:
-            state = self.State(kind=self.kind, params=self._params_text(), params_hash=self.params_hash())
-        mine = (self.kind, self.params_hash(), states.VERSION)
-        if not isinstance(state, self.State) or (state.kind, state.params_hash, state.version) != mine:
-            raise StateMismatch(
-                f"the state is of {state.kind} bars {state.params}, version {state.version}; "
-                f"the builder makes {self.kind} bars {self._params_text()}, version {states.VERSION}",
-                hint="Build these bars anew, or give the parameters they were begun with",
-            )
+            state = self._begun()
+        self._check(state)
         self.counters = state.counters
-        self._late = late
         self._bar_seq = state.bar_seq
         self._bar = bar_of(state)
         self._gate = Gate(state.memory, dedup_window=dedup_window)
         self._last_us = state.last_us
         self._stream = state.stream
+        self._signs = signed_before(state.signs, state.price_scale)
+        self._progress: Any = getattr(state, "progress", None)
+
+    @property
+    def label(self) -> str:
+        """The parameters in short, as bar sets are named."""
+        return "-".join(self.params.values())
 
     def params_hash(self) -> str:
         """A text that differs between kinds of bars and between their parameters."""
@@ -84,7 +114,7 @@ class Bars(ABC):
             return no_bars()
         stream = stream_of(frame, self._stream)
         before = self.counters
-        given = read(frame, first_number=before.n_trades + before.n_dup + before.n_late)
+        given = read(frame, first_number=before.n_trades + before.n_dup + before.n_late + before.n_skipped)
         verdict = self._gate.judge(given)
         batch = given if verdict.keep is None else given.rows(verdict.keep)
         n_late, on_time = len(verdict.late), self._punctual(batch)
@@ -96,37 +126,41 @@ class Bars(ABC):
                 _refuse_late(batch, int(on_time.argmin()), n_untimely)
             n_late += n_untimely
             batch = batch.rows(on_time)
-        done = self._fold(batch) if len(batch.ts) else _Folded(no_bars(), self._bar, 0)
+        bars, done = self._fold(batch) if len(batch.ts) else (no_bars(), self._standing())
         self._gate.remember(verdict)
-        self._bar = done.bar
-        self._bar_seq += len(done.bars)
+        self._bar, self._progress, self._signs = done.bar, done.progress, done.signs
+        self._bar_seq += len(bars)
         self._stream = stream
         self.counters = states.Counters(
-            n_trades=before.n_trades + len(batch.ts),
+            n_trades=before.n_trades + len(batch.ts) - done.n_skipped,
             n_dup=before.n_dup + verdict.n_dup,
             n_late=before.n_late + n_late,
             n_ts_regress=before.n_ts_regress + done.n_ts_regress,
+            n_skipped=before.n_skipped + done.n_skipped,
         )
         if len(batch.ts):
-            self._passed(batch)
-        return done.bars
+            self._last_us = done.last_us
+        return bars
 
     def flush(self, reason: str = "flush") -> pl.DataFrame:
         """The open bar, ended here and marked partial; no row if it is empty.
 
         Only for a declared end of data: between batches nothing is flushed, and a shutdown keeps `snapshot()`.
         """
-        bars = self._ended(reason, is_cut=True)
+        bars = self._ended(reason)
+        if len(bars):
+            self._progress = self._interrupted(self._progress)
         self._bar_seq += len(bars)
         self._bar = self._bar.emptied()
         return bars
 
     def peek(self) -> pl.DataFrame:
         """The open bar as it stands, marked partial, its reason "open"; no row if it is empty."""
-        return self._ended("open", is_cut=True)
+        return self._ended("open")
 
     def snapshot(self) -> states.State:
         """All that another builder needs to go on from here."""
+        progress = {} if self._progress is None else {"progress": self._progress}
         return self.State(
             kind=self.kind,
             params=self._params_text(),
@@ -137,82 +171,125 @@ class Bars(ABC):
             open_bar=self._bar.saved(),
             last_us=self._last_us,
             stream=self._stream,
+            signs=saved(self._signs, self._bar.price_scale),
             memory=self._gate.memory(),
             counters=self.counters,
+            **progress,
         )
 
     @abstractmethod
-    def _stops(self, step: Step, bar: OpenBar) -> Int64s:
-        """The rows after the last trades of the bars that end in this step, which goes on from `bar`."""
+    def _cut(self, step: Step, bar: OpenBar, progress: Any) -> Cut:
+        """What the kind says of a step, which goes on from `bar` and `progress`."""
 
-    def _labels(self, times: Int64s, reason: str) -> Labels:
-        """What the kind says of bars with these times; here, that they last from first to last trade."""
+    def _open_facts(self, progress: Any, bar: OpenBar) -> Facts:
+        """What the kind says of the open bar."""
+        return {}
+
+    def _interrupted(self, progress: Any) -> Any:
+        """The progress once the open bar was ended before its time."""
+        return progress
+
+    def _begun(self) -> states.State:
+        """The state before the first trade."""
+        return self.State(kind=self.kind, params=self._params_text(), params_hash=self.params_hash())
+
+    def _labels(self, times: Int64s) -> Labels:
+        """When bars with these times begin and end; here, at the first and the last trade."""
         first, last = times[FIRST_US], times[LAST_US]
-        return Labels(first, last, last, np.zeros(times.shape[1], dtype=np.bool_), reason, self._threshold())
-
-    def _threshold(self) -> float | None:
-        """The threshold in force, as a column shows it."""
-        return None
+        return Labels(first, last, np.maximum(last, times[TOLD_US]))
 
     def _punctual(self, trades: Trades) -> npt.NDArray[np.bool_] | None:
         """Which trades the kind can still use; None: all."""
         return None
 
-    def _passed(self, used: Trades) -> None:
-        """Take note of trades that are in bars now; at least one."""
-        self._last_us = int(used.ts[-1])
+    def _check(self, state: states.State) -> None:
+        mine = (self.kind, self.params_hash(), states.VERSION)
+        if not isinstance(state, self.State) or (state.kind, state.params_hash, state.version) != mine:
+            raise StateMismatch(
+                f"the state is of {state.kind} bars {state.params}, version {state.version}; "
+                f"the builder makes {self.kind} bars {self._params_text()}, version {states.VERSION}",
+                hint="Build these bars anew, or give the parameters they were begun with",
+            )
 
-    def _ended(self, reason: str, *, is_cut: bool) -> pl.DataFrame:
-        """The open bar as a frame; `is_cut`: ended before its time."""
+    def _standing(self) -> _Fold:
+        last_us = _MIN if self._last_us is None else self._last_us
+        return _Fold(self._bar, self._progress, self._signs, last_us)
+
+    def _ended(self, reason: str) -> pl.DataFrame:
+        """The open bar as a frame, ended before its time."""
         if not self._bar.is_open:
             return no_bars()
         table = self._bar.table()
-        labels = self._labels(table.times, reason)
-        if is_cut:
-            labels = labels._replace(is_partial=np.ones(1, dtype=np.bool_))
+        facts = self._cut_short(reason, self._progress, self._bar)
         ids = pl.Series([self._bar.first_id]), pl.Series([self._bar.last_id])
-        return frame_of(table, labels, ids=ids, bar_seq=self._bar_seq)
+        return frame_of(table, self._labels(table.times), facts, ids=ids, bar_seq=self._bar_seq)
 
-    def _fold(self, trades: Trades) -> _Folded:
-        """What the trades come to. Changes nothing."""
-        carried = bar = self._bar
-        last_us, n_ts_regress = self._last_us if self._last_us is not None else _MIN, 0
-        tables = []
-        done = 0
-        while done < len(trades.ts):
-            step = step_of(trades, first_row=done, bar=bar)
-            done += len(step.ts)
-            bar = bar.rescaled(step.price_scale, step.size_scale)
-            table, falls = self._accumulated(step, bar, last_us=last_us)
-            n_ts_regress += falls
-            last_us = int(step.ts[-1])
-            bar = bar._replace(sums=table.sums[:, -1].tolist(), times=table.times[:, -1].tolist())
-            if table.times.shape[1] > 1:
-                tables.append(table._replace(sums=table.sums[:, :-1], times=table.times[:, :-1]))
+    def _cut_short(self, reason: str, progress: Any, bar: OpenBar) -> Facts:
+        own = self._open_facts(progress, bar)
+        return {**own, "close_reason": pl.Series([reason]), "is_partial": np.ones(1, dtype=np.bool_)}
+
+    def _fold(self, trades: Trades) -> tuple[pl.DataFrame, _Fold]:
+        """(the bars that the trades end, where that leads). Changes nothing."""
+        at, done = self._standing(), 0
+        tables: list[Table] = []
+        facts: list[Facts] = []
+        for stop in self._borders(trades):
+            if self._closes_on_gap and at.bar.is_open and done in trades.gap_rows:
+                tables.append(self._gap_closed(at.bar, int(trades.ts[done]), int(trades.known[done])))
+                facts.append(self._cut_short("gap", at.progress, at.bar))
+                at = at._replace(bar=at.bar.emptied(), progress=self._interrupted(at.progress))
+            while done < stop:
+                step = step_of(trades, first_row=done, stop_row=stop, bar=at.bar)
+                table, cut, at = self._stepped(step, at)
+                done += len(step.ts)
+                if table.times.shape[1] > 1:
+                    tables.append(table._replace(sums=table.sums[:, :-1], times=table.times[:, :-1]))
+                    facts.append(cut.facts)
         bars = no_bars()
         if tables:
             closed = joined(tables)
-            labels = self._labels(closed.times, self.close_reason)
-            ids = _first_and_last(trades.ids, closed.times, carried)
-            bars = frame_of(closed, labels, ids=ids, bar_seq=self._bar_seq)
-        return _Folded(bars, bar.named(trades.ids), n_ts_regress)
+            ids = ids_of(trades.ids, closed.times, self._bar)
+            labels = self._labels(closed.times)
+            bars = frame_of(closed, labels, joined_facts(facts), ids=ids, bar_seq=self._bar_seq)
+        return bars, at._replace(bar=at.bar.named(trades.ids))
 
-    def _accumulated(self, step: Step, bar: OpenBar, *, last_us: int) -> tuple[Table, int]:
-        """(a step's bars, the last one left open; how many of its trades are stamped before the trade before them)."""
-        stops = self._stops(step, bar)
-        is_fast = not isinstance(step.price, list)
-        sums = np.zeros((len(bar.sums), len(stops) + 1), dtype=np.int64 if is_fast else object)
-        times = np.zeros((len(bar.times), len(stops) + 1), dtype=np.int64)
-        sums[:, 0], times[:, 0] = bar.sums, bar.times
-        ts_falls, _, _ = disorder(step.ts, last_us)
-        known_falls, _, _ = disorder(step.known, _MIN)
-        stamp(step.ts, not ts_falls, step.known, not known_falls, step.first_row, bar.is_open, stops, times)
-        with_gap, told_by = marked(step.gap_rows, stops, reach_back=self.gap_reaches_back)
-        times[GAP, with_gap] = 1
-        np.maximum.at(times[KNOWN_US], with_gap, step.known[told_by])
-        add = on(step.price, accumulate)
-        add(step.price, step.size_hi, step.size_lo, step.side, stops if is_fast else stops.tolist(), sums)
-        return Table(sums, times, step.price_scale, step.size_scale), ts_falls
+    def _stepped(self, step: Step, at: _Fold) -> tuple[Table, Cut, _Fold]:
+        """(a step's bars, the last one left open; what the kind says of them; where it leads)."""
+        bar = at.bar.rescaled(step.price_scale, step.size_scale)
+        price = at.signs.last_price * 10 ** (step.price_scale - at.bar.price_scale)
+        signs = signed(
+            step.side, step.price, step.ts,
+            before=at.signs._replace(last_price=price), last_us=at.last_us, reset_us=self._reset_us,
+        )  # fmt: skip
+        step = step._replace(sign=signs.sign if step.is_fast else signs.sign.tolist())
+        cut = self._cut(step, bar, at.progress)
+        if cut.is_skipped:
+            table, falls = bar.table(), 0
+        else:
+            reach_back = self.gap_reaches_back
+            table, falls = accumulated(step, bar, cut, source=signs.source, last_us=at.last_us, reach_back=reach_back)
+            bar = bar._replace(sums=table.sums[:, -1].tolist(), times=table.times[:, -1].tolist())
+        n_skipped = at.n_skipped + cut.is_skipped * len(step.ts)
+        return table, cut, _Fold(bar, cut.progress, signs, int(step.ts[-1]), at.n_ts_regress + falls, n_skipped)
+
+    def _borders(self, trades: Trades) -> list[int]:
+        """The rows before which a step has to end, and the number of rows."""
+        borders = {len(trades.ts)}
+        if self._closes_on_gap:
+            borders.update(trades.gap_rows.tolist())
+        if self.by_day:
+            days = np.maximum.accumulate(trades.ts) // _DAY_US
+            borders.update((np.flatnonzero(np.diff(days)) + 1).tolist())
+        return sorted(borders)
+
+    def _gap_closed(self, bar: OpenBar, us: int, known_us: int) -> Table:
+        """The open bar, ended by a trade of this moment behind a gap."""
+        table = bar.table()
+        table.times[TOLD_US] = us
+        table.times[KNOWN_US] = np.maximum(table.times[KNOWN_US], known_us)
+        if self.gap_reaches_back:
+            table.times[GAP] = 1
+        return table
 
     def _params_text(self) -> str:
         return msgspec.json.encode(self.params).decode()
@@ -221,15 +298,3 @@ class Bars(ABC):
 def _refuse_late(trades: Trades, row: int, count: int) -> NoReturn:
     what = f"{count} trades came behind trades already used, the first in {{where}}"
     trades.refuse(row, what, hint="Sort the trades, or build from an earlier state")
-
-
-def _first_and_last(ids: pl.Series, times: Int64s, carried: OpenBar) -> tuple[pl.Series, pl.Series]:
-    """The ids of the bars' first and last trades; those of the bar carried in may lie in an earlier batch."""
-    both = []
-    for cell, carried_id in ((FIRST_ROW, carried.first_id), (LAST_ROW, carried.last_id)):
-        rows = times[cell]
-        found = ids[np.maximum(rows, 0)].cast(pl.String)
-        if rows[0] == CARRIED:
-            found = pl.concat([pl.Series(found.name, [carried_id]), found[1:]])
-        both.append(found)
-    return both[0], both[1]

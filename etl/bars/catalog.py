@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import polars as pl
@@ -22,8 +22,8 @@ from shared.errors import StateMismatch
 def bar_types() -> dict[str, type[Bars]]:
     """The classes by `kind`, in the order of their names.
 
-    >>> list(bar_types())
-    ['dollar', 'tick', 'time', 'volume']
+    >>> list(bar_types())[:3]
+    ['dollar', 'dollar_imbalance', 'dollar_run']
     """
     modules = (importlib.import_module(f"etl.bars.{found.name}") for found in pkgutil.iter_modules(etl.bars.__path__))
     classes = {cls for module in modules for _, cls in inspect.getmembers(module, inspect.isclass)}
@@ -31,20 +31,48 @@ def bar_types() -> dict[str, type[Bars]]:
     return dict(sorted(found.items()))
 
 
+def bar_type(kind: str) -> type[Bars]:
+    """The class of a kind, or of a short name of it.
+
+    Raises: ValueError for an unknown one.
+
+    >>> bar_type("tib") is bar_type("tick_imbalance")
+    True
+    """
+    types = bar_types()
+    for cls in types.values():
+        if kind and kind in (cls.kind, cls.alias):
+            return cls
+    raise ValueError(f"unknown bars {kind!r}; there are {', '.join(types)}")
+
+
+def parameters(kind: str) -> list[str]:
+    """The names of what a kind may be told beside its state.
+
+    >>> parameters("time")
+    ['interval', 'skip_first_partial', 'late', 'dedup_window', 'on_gap', 'gap_reset_s']
+    """
+    names: list[str] = []
+    for name, parameter in inspect.signature(bar_type(kind)).parameters.items():
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            names.append(name)
+            continue
+        (options,) = get_args(get_type_hints(bar_type(kind).__init__)[name])
+        names += options.__annotations__
+    return [name for name in names if name != "state"]
+
+
 def new_bars(kind: str, **options: Any) -> Bars:
     """A builder of this kind.
 
     Raises: ValueError for an unknown kind, and for parameters that the kind refuses or does not know.
     """
-    types = bar_types()
-    if kind not in types:
-        raise ValueError(f"unknown bars {kind!r}; there are {', '.join(types)}")
-    known = list(inspect.signature(types[kind]).parameters)
+    cls, known = bar_type(kind), parameters(kind)
     for name in options:
-        if name not in known:
+        if name not in (*known, "state"):
             near = "".join(f" (did you mean {like!r}?)" for like in get_close_matches(name, known, n=1))
-            raise ValueError(f"{kind} bars have no parameter {name!r}{near}; there are {', '.join(known)}")
-    return types[kind](**options)
+            raise ValueError(f"{cls.kind} bars have no parameter {name!r}{near}; there are {', '.join(known)}")
+    return cls(**options)
 
 
 def bar_set_id(kind: str, params: Mapping[str, Any]) -> str:
@@ -56,7 +84,7 @@ def bar_set_id(kind: str, params: Mapping[str, Any]) -> str:
     'time-60s-'
     """
     bars = new_bars(kind, **params)
-    return f"{kind}-{'-'.join(bars.params.values())}-{bars.params_hash()[:6]}"
+    return f"{bars.kind}-{bars.label}-{bars.params_hash()[:6]}"
 
 
 def read_state(kind: str, data: bytes) -> State:
@@ -65,7 +93,7 @@ def read_state(kind: str, data: bytes) -> State:
     Raises: StateMismatch for bytes that are cut off or something else.
     """
     try:
-        return msgspec.msgpack.decode(data, type=bar_types()[kind].State)
+        return msgspec.msgpack.decode(data, type=bar_type(kind).State)
     except msgspec.DecodeError as broken:
         raise StateMismatch(
             f"these {len(data)} bytes are no state of {kind} bars: {broken}", hint="Build these bars anew"

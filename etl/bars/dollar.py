@@ -4,20 +4,18 @@ from typing import ClassVar
 
 import numpy as np
 
-from etl.bars.builder import DEDUP_WINDOW, Bars, Late
-from etl.bars.kernels import BITS, MASK, SUM_LIMIT, VALUE_HI, VALUE_LO, on, value_stops
-from etl.bars.open_bar import OpenBar
-from etl.bars.state import State
-from etl.bars.steps import Step, no_stops
-from etl.bars.threshold import Number, plain, positive, reached_from
+from etl.bars.counted import CountedBars, Counting
+from etl.bars.kernels import BITS, LIMB, MASK, SUM_LIMIT, on, value_stops
+from etl.bars.steps import Step
+from etl.bars.ticks import Pending, total_value
 from etl.bars.trades import Int64s
 
 
-class DollarBars(Bars):
+class DollarBars(CountedBars):
     """Bars that end at the first trade which takes their value, the sum of price x amount, to `threshold`.
 
-    The value is in units of the quote asset. A trade is never split: the overshoot stays in the bar it ends, and the
-    next bar starts from zero.
+    The value is in units of the quote asset. A trade is never split: the overshoot stays in the bar it ends. See
+    `CountedBars` for the other parameters.
 
     Source: Lopez de Prado, Advances in Financial Machine Learning (2018), 2.3.1.
 
@@ -30,22 +28,15 @@ class DollarBars(Bars):
 
     kind: ClassVar[str] = "dollar"
 
-    def __init__(
-        self, *, threshold: Number, late: Late = "drop", dedup_window: int = DEDUP_WINDOW, state: State | None = None
-    ) -> None:
-        self._value = positive(threshold, "threshold")
-        super().__init__({"threshold": plain(self._value)}, state=state, late=late, dedup_window=dedup_window)
+    def _counted(self, step: Step, pending: Pending | None) -> Counting:
+        return Counting(step.price_scale + step.size_scale, lambda: total_value(step), len(step.ts))
 
-    def _stops(self, step: Step, bar: OpenBar) -> Int64s:
-        threshold = reached_from(self._value, step.price_scale + step.size_scale)
-        hi, lo = threshold >> BITS, threshold & MASK
-        if hi >= SUM_LIMIT and not isinstance(step.price, list):
-            return no_stops()  # compiled sums stay below the limit
-        stops = np.empty(len(step.ts), dtype=np.int64)
-        count = on(step.price, value_stops)(
-            step.price, step.size_hi, step.size_lo, bar.sums[VALUE_HI], bar.sums[VALUE_LO], hi, lo, stops
-        )
-        return stops[:count]
-
-    def _threshold(self) -> float:
-        return float(self._value)
+    def _reached(self, step: Step, counting: Counting, first: int, count: int, threshold: int) -> tuple[Int64s, int]:
+        stops = np.empty(counting.items - first, dtype=np.int64)
+        if step.is_fast:
+            threshold = min(threshold, SUM_LIMIT * LIMB)  # compiled sums stay below the limit
+        found, hi, lo = on(step.price, value_stops)(
+            step.price[first:], step.size_hi[first:], step.size_lo[first:],
+            count >> BITS, count & MASK, threshold >> BITS, threshold & MASK, self._carries, stops,
+        )  # fmt: skip
+        return stops[:found] + first, int(hi) * LIMB + int(lo)

@@ -8,7 +8,7 @@ import polars as pl
 
 from etl.bars import kernels
 from etl.bars.rounding import Ints, Limbs, decimals, limbs, minus, ratio
-from etl.bars.schema import BAR_SCHEMA, TIME
+from etl.bars.schema import BAR_SCHEMA, FACT_COLUMNS, TIME
 from etl.bars.trades import Int64s
 
 Column: TypeAlias = pl.Series | npt.NDArray[Any]
@@ -35,15 +35,15 @@ class Table(NamedTuple):
         return Table(sums, self.times, price_scale, size_scale)
 
 
+Facts: TypeAlias = dict[str, Column]  # columns that the kind of bar fills, of equal length
+
+
 class Labels(NamedTuple):
-    """What the kind of bar says of its bars, beside what they hold."""
+    """When bars begin, end, and could be known; us since 1970."""
 
     time_start: Int64s
     time_end: Int64s
     available_at: Int64s
-    is_partial: npt.NDArray[np.bool_]
-    close_reason: str
-    threshold: float | None
 
 
 def joined(tables: list[Table]) -> Table:
@@ -56,14 +56,26 @@ def joined(tables: list[Table]) -> Table:
     return Table(whole, times, *scales)
 
 
-def frame_of(table: Table, labels: Labels, *, ids: tuple[pl.Series, pl.Series], bar_seq: int) -> pl.DataFrame:
+def joined_facts(parts: list[Facts]) -> Facts:
+    """The facts of bars one after the other; what a part does not say is null."""
+    if len(parts) == 1:
+        return parts[0]
+    frames = [pl.DataFrame({name: pl.Series(values) for name, values in part.items()}) for part in parts]
+    columns = pl.concat(frames, how="diagonal").to_dict()
+    return {name: column.fill_null(False) if name == "is_partial" else column for name, column in columns.items()}
+
+
+def frame_of(
+    table: Table, labels: Labels, facts: Facts, *, ids: tuple[pl.Series, pl.Series], bar_seq: int
+) -> pl.DataFrame:
     """The bars as a frame of `BAR_SCHEMA`, numbered from `bar_seq`; floats are rounded here and only here.
 
     Raises: InputUnreadable where an exact column cannot hold a sum.
     """
-    times = table.times
+    times, count = table.times, table.times.shape[1]
+    n_tick, n_carry = times[kernels.TICK_RULE], times[kernels.CARRIED_SIGN]
     columns: dict[str, Column] = {
-        "bar_seq": np.arange(bar_seq, bar_seq + times.shape[1], dtype=np.int64),
+        "bar_seq": np.arange(bar_seq, bar_seq + count, dtype=np.int64),
         "time_start": _utc(labels.time_start),
         "time_end": _utc(labels.time_end),
         "first_ts": _utc(times[kernels.FIRST_US]),
@@ -72,14 +84,24 @@ def frame_of(table: Table, labels: Labels, *, ids: tuple[pl.Series, pl.Series], 
         "first_trade_id": ids[0],
         "last_trade_id": ids[1],
         **_amounts(table, ids[0]),
-        "close_reason": pl.Series([labels.close_reason]).new_from_index(0, times.shape[1]),
-        "is_partial": labels.is_partial,
         "has_gap": times[kernels.GAP] > 0,
-        "threshold": pl.Series([labels.threshold], dtype=pl.Float64).new_from_index(0, times.shape[1]),
+        "n_tick": n_tick,
+        "n_carry": n_carry,
+        "n_ts_regress": times[kernels.REGRESSED],
         "available_at": _utc(labels.available_at),
         "known_at": _utc(times[kernels.KNOWN_US]),
+        "is_partial": np.zeros(count, dtype=np.bool_),
+        **facts,
     }
-    return pl.DataFrame([pl.Series(name, columns[name]) for name in BAR_SCHEMA])
+    columns["n_side"] = columns["tick_count"] - n_tick - n_carry
+    return pl.DataFrame([_column(name, dtype, columns.get(name), count) for name, dtype in BAR_SCHEMA.items()])
+
+
+def _column(name: str, dtype: pl.DataType, values: Column | None, count: int) -> pl.Series:
+    if values is None:
+        return pl.Series(name, [None], dtype=dtype).new_from_index(0, count)
+    column = pl.Series(name, values)
+    return column.fill_nan(None) if name in FACT_COLUMNS and dtype == pl.Float64 else column
 
 
 def _amounts(table: Table, first_ids: pl.Series) -> dict[str, Column]:

@@ -1,31 +1,37 @@
 """Bars of a length of time."""
 
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from msgspec import Struct
 from msgspec.structs import replace
 
 from etl.bars import state as states
-from etl.bars.builder import DEDUP_WINDOW, Bars, Late
+from etl.bars.builder import Bars, Common
+from etl.bars.calendar import Calendar, calendar_of
 from etl.bars.frame import Labels
-from etl.bars.kernels import FIRST_US, bucket_stops, disorder, punctual
+from etl.bars.kernels import FIRST_US, disorder
 from etl.bars.open_bar import OpenBar
 from etl.bars.schema import no_bars
-from etl.bars.steps import Step
-from etl.bars.threshold import Number, interval_us, seconds_text
+from etl.bars.steps import Cut, Step, no_stops
+from etl.bars.threshold import Number
 from etl.bars.trades import Int64s, Trades
 
-_WEEK_US = 604_800_000_000
-_MONDAY_US = 4 * 86_400_000_000  # 1970-01-05
+
+class Buckets(Struct, frozen=True, kw_only=True):
+    """Which buckets are done with."""
+
+    floor_us: int | None = None  # start of the earliest bucket that may still take trades
+    broken_us: int | None = None  # start of a bucket of which some trades were not seen, or are in another bar
+    skipped_us: int | None = None  # start of the bucket that is left out
 
 
 class TimeState(states.State, frozen=True, kw_only=True):
     """And which buckets are done with."""
 
-    floor_us: int | None = None  # start of the earliest bucket that may still take trades
-    broken_us: int | None = None  # start of a bucket of which some trades were not seen, or are in another bar
+    progress: Buckets = Buckets()
 
 
 class TimeBars(Bars):
@@ -33,6 +39,12 @@ class TimeBars(Bars):
 
     A bar ends by the first trade of a later bucket, or by `advance_watermark`: never by a clock. An empty bucket gives
     no bar. A bucket whose beginning was not seen gives a partial one. A trade behind the newest bucket is late.
+
+    Args:
+        interval: seconds, or text such as "500ms", "1m", "4h", "1d", "1w"; months and years ("1mo", "1y") begin with
+            those of the calendar.
+        skip_first_partial: leave out the bar of a bucket whose beginning lies before the first trade.
+        common: see `etl.bars.builder.Common`.
 
     >>> from datetime import UTC, datetime; import polars as pl
     >>> times = [datetime(2026, 1, 1, 0, minute, tzinfo=UTC) for minute in (0, 1, 2, 5)]
@@ -44,22 +56,13 @@ class TimeBars(Bars):
 
     kind: ClassVar[str] = "time"
     State: ClassVar[type[states.State]] = TimeState
-    close_reason: ClassVar[str] = "time"
     gap_reaches_back: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        *,
-        interval: Number,
-        late: Late = "drop",
-        dedup_window: int = DEDUP_WINDOW,
-        state: states.State | None = None,
-    ) -> None:
-        self._step_us = interval_us(interval)
-        self._origin_us = _MONDAY_US if self._step_us % _WEEK_US == 0 else 0
-        super().__init__({"interval": seconds_text(self._step_us)}, state=state, late=late, dedup_window=dedup_window)
-        self._floor_us = state.floor_us if isinstance(state, TimeState) else None
-        self._broken_us = state.broken_us if isinstance(state, TimeState) else None
+    def __init__(self, *, interval: Number, skip_first_partial: bool = False, **common: Unpack[Common]) -> None:
+        self._calendar: Calendar = calendar_of(interval)
+        self._skips = skip_first_partial
+        own = {"skip_first_partial": "true"} if skip_first_partial else {}
+        super().__init__({"interval": self._calendar.text, **own}, **common)
 
     def advance_watermark(self, us: int) -> pl.DataFrame:
         """The open bar if its bucket ends at or before `us` since 1970, else no row.
@@ -67,56 +70,56 @@ class TimeBars(Bars):
         For a caller who knows that all trades before `us` have been given: those that still come are late.
         """
         bars = no_bars()
-        if self._bar.is_open and self._start_us(self._bar.times[FIRST_US]) + self._step_us <= us:
-            bars = self._ended(self.close_reason, is_cut=False)
+        if self._bar.is_open and self._calendar.end_us(self._bar.times[FIRST_US]) <= us:
+            is_partial = self._calendar.start_us(self._bar.times[FIRST_US]) == self._progress.broken_us
+            bars = self._ended("time").with_columns(is_partial=pl.lit(value=is_partial))
             self._bar_seq += len(bars)
             self._bar = self._bar.emptied()
-        start_us = self._start_us(us)
-        self._floor_us = start_us if self._floor_us is None else max(self._floor_us, start_us)
+        start_us, floor_us = self._calendar.start_us(us), self._progress.floor_us
+        floor_us = start_us if floor_us is None else max(floor_us, start_us)
+        self._progress = replace(self._progress, floor_us=floor_us)
         return bars
 
-    def flush(self, reason: str = "flush") -> pl.DataFrame:
-        """As `Bars.flush`; a later trade of the same bucket begins another partial bar."""
-        bars = super().flush(reason)
-        if len(bars):
-            self._broken_us = self._floor_us
-        return bars
+    def _interrupted(self, progress: Buckets) -> Buckets:
+        """A later trade of the same bucket begins another partial bar."""
+        return replace(progress, broken_us=progress.floor_us)
 
-    def snapshot(self) -> states.State:
-        """As `Bars.snapshot`."""
-        return replace(super().snapshot(), floor_us=self._floor_us, broken_us=self._broken_us)
-
-    def _stops(self, step: Step, bar: OpenBar) -> Int64s:
+    def _cut(self, step: Step, bar: OpenBar, progress: Buckets) -> Cut:
         first_us = bar.times[FIRST_US] if bar.is_open else int(step.ts[0])
-        stops = np.empty(len(step.ts), dtype=np.int64)
-        count = bucket_stops(step.ts, self._start_us(first_us) + self._step_us, self._step_us, stops)
-        return stops[:count]
+        if self._last_us is None and step.first_row == 0 and first_us > self._calendar.start_us(first_us):
+            start_us = self._calendar.start_us(first_us)
+            progress = replace(progress, broken_us=start_us, skipped_us=start_us if self._skips else None)
+        after = replace(progress, floor_us=self._calendar.start_us(int(step.ts[-1])))
+        if progress.skipped_us is not None and self._calendar.start_us(first_us) == progress.skipped_us:
+            return Cut(no_stops(), {}, after, is_skipped=True)
+        broken_us = progress.broken_us
+        stops = self._calendar.stops(step.ts, self._calendar.end_us(first_us))
+        starts = self._calendar.starts(np.concatenate(([first_us], step.ts[stops[:-1]]))[: len(stops)])
+        facts = {
+            "close_reason": pl.Series(["time"]).new_from_index(0, len(stops)),
+            "is_partial": starts == broken_us if broken_us is not None else np.zeros(len(stops), dtype=np.bool_),
+        }
+        return Cut(stops, facts, after)
 
-    def _labels(self, times: Int64s, reason: str) -> Labels:
-        first_us = times[FIRST_US]
-        start = (first_us - self._origin_us) // self._step_us * self._step_us + self._origin_us
-        is_partial = start == self._broken_us if self._broken_us is not None else np.zeros(len(start), dtype=np.bool_)
-        if self._last_us is None:  # these are the first bars of the stream
-            is_partial[0] = first_us[0] > start[0]
-        return Labels(start, start + self._step_us, start + self._step_us, is_partial, reason, None)
+    def _borders(self, trades: Trades) -> list[int]:
+        borders = super()._borders(trades)
+        if not self._skips or (self._last_us is not None and self._progress.skipped_us is None):
+            return borders
+        first_us = int(trades.ts[0]) if self._last_us is None else self._progress.skipped_us
+        behind = np.flatnonzero(trades.ts >= self._calendar.end_us(first_us))
+        return sorted({*borders, *behind[:1].tolist()})
+
+    def _labels(self, times: Int64s) -> Labels:
+        start, end = self._calendar.starts(times[FIRST_US]), self._calendar.ends(times[FIRST_US])
+        return Labels(start, end, end)
 
     def _punctual(self, trades: Trades) -> npt.NDArray[np.bool_] | None:
         if not len(trades.ts):
             return None
-        floor_us = self._start_us(int(trades.ts[0])) if self._floor_us is None else self._floor_us
+        floor_us = self._progress.floor_us
+        floor_us = self._calendar.start_us(int(trades.ts[0])) if floor_us is None else floor_us
         falls, _, _ = disorder(trades.ts, floor_us)
         if not falls:
             return None
-        keep = np.empty(len(trades.ts), dtype=np.bool_)
-        punctual(trades.ts, floor_us + self._step_us, self._step_us, keep)
+        keep = self._calendar.punctual(trades.ts, floor_us)
         return None if keep.all() else keep
-
-    def _passed(self, used: Trades) -> None:
-        first_us = int(used.ts[0])
-        if self._last_us is None and first_us > self._start_us(first_us):
-            self._broken_us = self._start_us(first_us)
-        self._floor_us = self._start_us(int(used.ts[-1]))
-        super()._passed(used)
-
-    def _start_us(self, us: int) -> int:
-        return (us - self._origin_us) // self._step_us * self._step_us + self._origin_us

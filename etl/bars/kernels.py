@@ -22,8 +22,10 @@ SUM_CELLS = (
 )  # fmt: skip
 COUNT, BUY_COUNT, SELL_COUNT, OPEN, HIGH, LOW, CLOSE, VOLUME, BUY_VOLUME, SELL_VOLUME = range(10)
 VALUE_HI, VALUE_LO, BUY_VALUE_HI, BUY_VALUE_LO, SELL_VALUE_HI, SELL_VALUE_LO = range(10, 16)
-TIME_CELLS = ("first_us", "last_us", "known_us", "gap", "first_row", "last_row")
-FIRST_US, LAST_US, KNOWN_US, GAP, FIRST_ROW, LAST_ROW = range(6)
+TIME_CELLS = (
+    "first_us", "last_us", "known_us", "told_us", "gap", "tick_rule", "carried", "regressed", "first_row", "last_row",
+)  # fmt: skip
+FIRST_US, LAST_US, KNOWN_US, TOLD_US, GAP, TICK_RULE, CARRIED_SIGN, REGRESSED, FIRST_ROW, LAST_ROW = range(10)
 
 PRICE_CELLS = (OPEN, HIGH, LOW, CLOSE)
 SIZE_CELLS = (VOLUME, BUY_VOLUME, SELL_VOLUME)
@@ -44,7 +46,7 @@ def on(numbers: object, kernel: Any) -> Callable[..., Any]:
 
 
 @njit(cache=True)
-def accumulate(price, size_hi, size_lo, side, stops, sums):  # type: ignore[no-untyped-def]
+def accumulate(price, size_hi, size_lo, sign, stops, sums):  # type: ignore[no-untyped-def]
     """Add the trades to `sums`, whose first column holds the open bar; the last column is the open bar afterwards."""
     start = 0
     for bar in range(sums.shape[1]):
@@ -52,7 +54,7 @@ def accumulate(price, size_hi, size_lo, side, stops, sums):  # type: ignore[no-u
         if start == stop:
             continue
         # Slices counted from 0: numba guards rows counted from `start` against being negative, at five times the time.
-        p, v_hi, v_lo, s = price[start:stop], size_hi[start:stop], size_lo[start:stop], side[start:stop]
+        p, v_hi, v_lo, s = price[start:stop], size_hi[start:stop], size_lo[start:stop], sign[start:stop]
         if sums[COUNT, bar] == 0:
             sums[OPEN, bar] = sums[HIGH, bar] = sums[LOW, bar] = p[0]
         high = low = p[0]
@@ -119,23 +121,26 @@ def stamp(ts, ts_rises, known, known_rises, offset, is_open, stops, times):  # t
 
 
 @njit(cache=True)
-def volume_stops(size_hi, size_lo, have, threshold, stops):  # type: ignore[no-untyped-def]
-    """How many bars reach `threshold`, counted from the open bar's volume `have`; fills `stops`."""
+def volume_stops(size_hi, size_lo, have, threshold, carries, stops):  # type: ignore[no-untyped-def]
+    """(how many bars reach `threshold`, counted from `have`; the count after the last trade); fills `stops`.
+
+    `carries`: what exceeds the threshold counts for the next bar.
+    """
     count = 0
     for i in range(len(size_hi)):
         have += size_hi[i] * LIMB + size_lo[i]
         if have >= threshold:
             stops[count] = i + 1
             count += 1
-            have = 0
-    return count
+            have = have % threshold if carries else 0
+    return count, have
 
 
 @njit(cache=True)
-def value_stops(price, size_hi, size_lo, hi, lo, threshold_hi, threshold_lo, stops):  # type: ignore[no-untyped-def]
-    """How many bars reach the threshold, counted from the open bar's value `hi, lo`; fills `stops`.
+def value_stops(price, size_hi, size_lo, hi, lo, threshold_hi, threshold_lo, carries, stops):  # type: ignore[no-untyped-def]
+    """(how many bars reach the threshold, counted from `hi, lo`; the count after the last trade); fills `stops`.
 
-    A block of rows that cannot reach it is added as a whole.
+    A block of rows that cannot reach it is added as a whole. `carries`: as of `volume_stops`.
     """
     count = 0
     for start in range(0, len(price), BLOCK):
@@ -156,8 +161,15 @@ def value_stops(price, size_hi, size_lo, hi, lo, threshold_hi, threshold_lo, sto
             if hi > threshold_hi or (hi == threshold_hi and lo >= threshold_lo):
                 stops[count] = start + i + 1
                 count += 1
-                hi = lo = 0
-    return count
+                while carries and (hi > threshold_hi or (hi == threshold_hi and lo >= threshold_lo)):
+                    part_hi, part_lo = threshold_hi, threshold_lo  # the largest threshold x 2^n below the count
+                    while 2 * part_hi + (part_lo >> (BITS - 1)) < hi:
+                        part_hi, part_lo = 2 * part_hi + (part_lo >> (BITS - 1)), (2 * part_lo) & MASK
+                    lo -= part_lo
+                    hi, lo = hi - part_hi + (lo >> BITS), lo & MASK
+                if not carries:
+                    hi = lo = 0
+    return count, hi, lo
 
 
 @njit(cache=True)

@@ -8,6 +8,7 @@ import polars as pl
 from etl.bars import kernels
 from etl.bars.frame import Table
 from etl.bars.state import SavedBar, State
+from etl.bars.trades import Int64s
 
 CARRIED = -1  # a row number: the trade lies in an earlier batch
 
@@ -88,3 +89,15 @@ def bar_of(state: State) -> OpenBar:
         saved.first_trade_id,
         saved.last_trade_id,
     )
+
+
+def ids_of(ids: pl.Series, times: Int64s, carried: OpenBar) -> tuple[pl.Series, pl.Series]:
+    """The ids of the bars' first and last trades; those of the bar carried in may lie in an earlier batch."""
+    both = []
+    for cell, carried_id in ((kernels.FIRST_ROW, carried.first_id), (kernels.LAST_ROW, carried.last_id)):
+        rows = times[cell]
+        found = ids[np.maximum(rows, 0)].cast(pl.String)
+        if rows[0] == CARRIED:
+            found = pl.concat([pl.Series(found.name, [carried_id]), found[1:]])
+        both.append(found)
+    return both[0], both[1]

@@ -95,10 +95,10 @@ def _quotients(hi, lo, denominators, power, out, sure):  # type: ignore[no-untyp
         x = wide + narrow
         x_rest = narrow - (x - wide)
         high = float(denominators[i])
-        y, y_rest = _product(high, power)
+        y, y_rest = exact_product(high, power)
         y_rest += float(denominators[i] - np.int64(high)) * power
         quotient = x / y
-        product, product_rest = _product(quotient, y)
+        product, product_rest = exact_product(quotient, y)
         rest = (((x - product) - product_rest) + x_rest - quotient * y_rest) / y
         margin = abs(quotient) * 2.0**-90
         out[i] = quotient + rest
@@ -106,7 +106,7 @@ def _quotients(hi, lo, denominators, power, out, sure):  # type: ignore[no-untyp
 
 
 @njit(cache=True)
-def _product(a, b):  # type: ignore[no-untyped-def]
+def exact_product(a, b):  # type: ignore[no-untyped-def]
     """(a * b rounded, what the rounding lost); exact (Veltkamp's split)."""
     product = a * b
     split = 134217729.0 * a

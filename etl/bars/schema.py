@@ -35,18 +35,33 @@ BAR_SCHEMA: pl.Schema = pl.Schema(
         "sell_volume": pl.Float64(),
         "sell_dollar_volume": pl.Float64(),
         "sell_tick_count": pl.Int64(),
-        "unknown_volume": pl.Float64(),  # of trades without a side
+        "unknown_volume": pl.Float64(),  # of trades without a sign: neither side nor price change so far
         "unknown_dollar_volume": pl.Float64(),
         "unknown_tick_count": pl.Int64(),
-        "close_reason": pl.String(),  # time | threshold | flush; open for `peek`
-        "is_partial": pl.Boolean(),  # ended by a flush, or a bucket whose start was not seen
+        "close_reason": pl.String(),  # time | threshold | max_ticks | warmup | gap | flush; open for `peek`
+        "is_partial": pl.Boolean(),  # ended before its time, or a bucket whose start was not seen
         "has_gap": pl.Boolean(),  # a declared hole lies inside the bar
-        "threshold": pl.Float64(),  # null for time bars
+        "threshold": pl.Float64(),  # in force since the bar's first trade; null for time bars and while warming up
+        "theta": pl.Float64(),  # of imbalance bars: the signed sum of ticks, volume or value
+        "theta_buy": pl.Float64(),  # of run bars: the sum of the buys
+        "theta_sell": pl.Float64(),  # of run bars: the sum of the sells
+        "overshoot": pl.Float64(),  # what was counted, less the threshold
+        "expected_ticks": pl.Float64(),  # E[T] that the threshold was made from
+        "expected_imbalance": pl.Float64(),  # E[b w] that the threshold was made from
+        "noise_floor": pl.Float64(),  # of imbalance bars: the threshold is at least this
+        "p_buy": pl.Float64(),  # of run bars: expected share of buys
+        "v_plus": pl.Float64(),  # of run bars: expected ticks, volume or value of a buy
+        "v_minus": pl.Float64(),  # of run bars: the same of a sell
+        "n_side": pl.Int64(),  # trades signed by the side that the exchange told
+        "n_tick": pl.Int64(),  # by the price change
+        "n_carry": pl.Int64(),  # as the trade before them, or unknown where none came before
+        "n_ts_regress": pl.Int64(),  # trades stamped before the trade before them
         "available_at": TIME,  # the earliest exchange time at which the bar could be known
         "known_at": TIME,  # the largest capture time of its trades
     }
 )
-
+FACT_COLUMNS = ("threshold", "theta", "theta_buy", "theta_sell", "overshoot", "expected_ticks", "expected_imbalance",
+                "noise_floor", "p_buy", "v_plus", "v_minus")  # fmt: skip
 
 _NO_BARS = BAR_SCHEMA.to_frame()
 

@@ -2,14 +2,14 @@
 
 from msgspec import Struct
 
-VERSION = 1
+VERSION = 2
 
 
 class SavedBar(Struct, frozen=True, kw_only=True):
     """The trades since the last bar. `sums` are whole numbers as text: they may exceed 64 bits."""
 
     sums: dict[str, str]  # cell -> whole number, see etl.bars.kernels.SUM_CELLS
-    times: dict[str, int]  # cell -> us since 1970, or a flag
+    times: dict[str, int]  # cell -> us since 1970, or a count
     first_trade_id: str
     last_trade_id: str
 
@@ -29,6 +29,13 @@ class Memory(Struct, frozen=True, kw_only=True):
     ids: tuple[str, ...] = ()  # the last ids, oldest first
 
 
+class Signs(Struct, frozen=True, kw_only=True):
+    """What the tick rule goes by."""
+
+    last_price: str = ""  # of the last trade, exact; "": none yet, or forgotten
+    last_sign: int = 0
+
+
 class Counters(Struct, frozen=True, kw_only=True):
     """What happened to the trades given so far."""
 
@@ -36,10 +43,11 @@ class Counters(Struct, frozen=True, kw_only=True):
     n_dup: int = 0  # dropped: seen before
     n_late: int = 0  # dropped: behind a trade already used, and not seen before
     n_ts_regress: int = 0  # used, although stamped before the trade used just before
+    n_skipped: int = 0  # in no bar: before a threshold was known, or in a first bucket that is left out
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """Everything a builder needs to go on as if it had never stopped."""
+    """Everything a builder needs to go on as if it had never stopped; a kind adds its `progress`."""
 
     kind: str
     params: str  # canonical JSON
@@ -51,5 +59,6 @@ class State(Struct, frozen=True, kw_only=True):
     open_bar: SavedBar | None = None
     last_us: int | None = None  # of the last trade used
     stream: dict[str, str] = {}  # the `exchange` and `symbol` of its trades, where they say
+    signs: Signs = Signs()
     memory: Memory = Memory()
     counters: Counters = Counters()

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 DIGITS_MAX = 38  # what the exact columns hold
 Number: TypeAlias = int | float | Decimal | str
+ADV_FRACTION = "adv_fraction"  # in place of a threshold: a part of the days before
 
 _EXPONENT_MAX = 38  # more than any column can hold
 _UNITS_US = {
@@ -23,12 +24,7 @@ def positive(value: Number, name: str) -> Decimal:
     >>> positive(0.1, "threshold"), positive("1e6", "threshold")
     (Decimal('0.1'), Decimal('1E+6'))
     """
-    if isinstance(value, bool):
-        raise ValueError(f"{name} must be a number, was {value!r}")  # noqa: TRY004 - one kind of error for a bad value
-    try:
-        number = Decimal(repr(float(value)) if isinstance(value, float) else str(value).strip())
-    except InvalidOperation:
-        raise ValueError(f"{name} must be a number, was {value!r}") from None
+    number = _decimal(value, name)
     if not (number.is_finite() and number > 0):
         raise ValueError(f"{name} must be positive and finite, was {value!r}")
     if not -_EXPONENT_MAX <= number.adjusted() < _EXPONENT_MAX or len(number.as_tuple().digits) > _EXPONENT_MAX:
@@ -36,6 +32,23 @@ def positive(value: Number, name: str) -> Decimal:
     if not -DIGITS_MAX <= number.adjusted() <= DIGITS_MAX or len(number.as_tuple().digits) > DIGITS_MAX:
         raise ValueError(f"{name} must be a number of at most {DIGITS_MAX} digits, was {value!r}")
     return number
+
+
+def finite(value: Number, name: str) -> Decimal:
+    """The exact decimal of any finite number. Raises: ValueError."""
+    number = _decimal(value, name)
+    if not number.is_finite():
+        raise ValueError(f"{name} must be finite, was {value!r}")
+    return number
+
+
+def _decimal(value: Number, name: str) -> Decimal:
+    if isinstance(value, bool):
+        raise ValueError(f"{name} must be a number, was {value!r}")  # noqa: TRY004 - one kind of error for a bad value
+    try:
+        return Decimal(repr(float(value)) if isinstance(value, float) else str(value).strip())
+    except InvalidOperation:
+        raise ValueError(f"{name} must be a number, was {value!r}") from None
 
 
 def plain(number: Decimal) -> str:
@@ -48,7 +61,7 @@ def plain(number: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def reached_from(threshold: Decimal, scale: int) -> int:
+def reached_from(threshold: Decimal | Fraction, scale: int) -> int:
     """The smallest whole number n with n / 10^scale >= threshold.
 
     >>> reached_from(Decimal("0.25"), 1)

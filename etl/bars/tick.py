@@ -1,20 +1,24 @@
 """Bars of a number of trades."""
 
-from typing import ClassVar
+from decimal import Decimal
+from typing import ClassVar, Unpack
 
 import numpy as np
 
-from etl.bars.builder import DEDUP_WINDOW, Bars, Late
-from etl.bars.kernels import COUNT
-from etl.bars.open_bar import OpenBar
-from etl.bars.state import State
+from etl.bars.builder import Common
+from etl.bars.counted import Carry, CountedBars, Counting
+from etl.bars.days import DAYS_MAX
 from etl.bars.steps import Step
-from etl.bars.threshold import Number, plain, positive
+from etl.bars.threshold import Number, positive
+from etl.bars.ticks import Pending, TickUnit, checked_unit, ticks_of
 from etl.bars.trades import Int64s
 
 
-class TickBars(Bars):
-    """Bars that end at every `threshold`-th trade. A trade is one print, as the exchange delivered it.
+class TickBars(CountedBars):
+    """Bars that end at every `threshold`-th tick.
+
+    A tick is one print, as the exchange delivered it; with `tick_unit="order"` it is all prints in a row of one moment
+    and sign. See `CountedBars` for the other parameters.
 
     Source: Lopez de Prado, Advances in Financial Machine Learning (2018), 2.3.1.
 
@@ -28,17 +32,38 @@ class TickBars(Bars):
     kind: ClassVar[str] = "tick"
 
     def __init__(
-        self, *, threshold: Number, late: Late = "drop", dedup_window: int = DEDUP_WINDOW, state: State | None = None
+        self,
+        *,
+        threshold: Number,
+        tick_unit: TickUnit = "print",
+        carry: Carry = "reset",
+        adv_fraction: Number = "0.02",
+        adv_days: int = DAYS_MAX,
+        threshold_init: Number | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        number = positive(threshold, "threshold")
+        self._unit = checked_unit(tick_unit)
+        super().__init__(
+            threshold=threshold, carry=carry, adv_fraction=adv_fraction, adv_days=adv_days,
+            threshold_init=threshold_init, **common,
+        )  # fmt: skip
+
+    def _valid(self, threshold: Number, name: str) -> Decimal:
+        number = positive(threshold, name)
         if number != int(number):
-            raise ValueError(f"threshold of tick bars must be a whole number of trades, was {threshold!r}")
-        self._ticks = int(number)
-        super().__init__({"threshold": plain(number)}, state=state, late=late, dedup_window=dedup_window)
+            raise ValueError(f"{name} of tick bars must be a whole number of trades, was {threshold!r}")
+        return number
 
-    def _stops(self, step: Step, bar: OpenBar) -> Int64s:
-        missing = self._ticks - bar.sums[COUNT]
-        return np.arange(missing, len(step.ts) + 1, self._ticks, dtype=np.int64)
+    def _more_params(self) -> dict[str, str]:
+        return {} if self._unit == "print" else {"tick_unit": self._unit}
 
-    def _threshold(self) -> float:
-        return float(self._ticks)
+    def _counted(self, step: Step, pending: Pending | None) -> Counting:
+        if self._unit == "print":
+            return Counting(0, lambda: len(step.ts), len(step.ts))
+        ticks, rest = ticks_of(step, "tick", unit=self._unit, pending=pending)
+        return Counting(0, lambda: ticks.begun, len(ticks.x), ticks.stops, rest)
+
+    def _reached(self, step: Step, counting: Counting, first: int, count: int, threshold: int) -> tuple[Int64s, int]:
+        ends = np.arange(first + threshold - count, counting.items + 1, threshold, dtype=np.int64)
+        last = int(ends[-1]) if len(ends) else first - count
+        return ends, counting.items - last

@@ -4,19 +4,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from etl.bars.builder import DEDUP_WINDOW, Bars, Late
-from etl.bars.kernels import SUM_LIMIT, VOLUME, on, volume_stops
-from etl.bars.open_bar import OpenBar
-from etl.bars.state import State
-from etl.bars.steps import Step, no_stops
-from etl.bars.threshold import Number, plain, positive, reached_from
+from etl.bars.counted import CountedBars, Counting
+from etl.bars.kernels import LIMB, SUM_LIMIT, on, volume_stops
+from etl.bars.steps import Step
+from etl.bars.ticks import Pending, total
 from etl.bars.trades import Int64s
 
 
-class VolumeBars(Bars):
+class VolumeBars(CountedBars):
     """Bars that end at the first trade which takes their volume to `threshold`, in units of the base asset.
 
-    A trade is never split: the overshoot stays in the bar it ends, and the next bar starts from zero.
+    A trade is never split: the overshoot stays in the bar it ends. See `CountedBars` for the other parameters.
 
     Source: Lopez de Prado, Advances in Financial Machine Learning (2018), 2.3.1.
 
@@ -30,19 +28,13 @@ class VolumeBars(Bars):
 
     kind: ClassVar[str] = "volume"
 
-    def __init__(
-        self, *, threshold: Number, late: Late = "drop", dedup_window: int = DEDUP_WINDOW, state: State | None = None
-    ) -> None:
-        self._volume = positive(threshold, "threshold")
-        super().__init__({"threshold": plain(self._volume)}, state=state, late=late, dedup_window=dedup_window)
+    def _counted(self, step: Step, pending: Pending | None) -> Counting:
+        return Counting(step.size_scale, lambda: total(step.size_hi) * LIMB + total(step.size_lo), len(step.ts))
 
-    def _stops(self, step: Step, bar: OpenBar) -> Int64s:
-        threshold = reached_from(self._volume, step.size_scale)
-        if threshold >= SUM_LIMIT and not isinstance(step.price, list):
-            return no_stops()  # compiled sums stay below the limit
-        stops = np.empty(len(step.ts), dtype=np.int64)
-        count = on(step.price, volume_stops)(step.size_hi, step.size_lo, bar.sums[VOLUME], threshold, stops)
-        return stops[:count]
-
-    def _threshold(self) -> float:
-        return float(self._volume)
+    def _reached(self, step: Step, counting: Counting, first: int, count: int, threshold: int) -> tuple[Int64s, int]:
+        stops = np.empty(counting.items - first, dtype=np.int64)
+        if step.is_fast:
+            threshold = min(threshold, SUM_LIMIT)  # compiled sums stay below the limit
+        reach = on(step.price, volume_stops)
+        found, count = reach(step.size_hi[first:], step.size_lo[first:], count, threshold, self._carries, stops)
+        return stops[:found] + first, int(count)

@@ -20,7 +20,7 @@ class BarsTransform(BaseTransform):
     """
 
     name = "bars"
-    version = 1
+    version = 2
 
     def __init__(
         self, kind: str, params: Mapping[str, Any], *, exchange: str, symbol: str, state: bytes | None = None

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from etl.bars import BAR_SCHEMA, DollarBars, TickBars, TimeBars, VolumeBars, bar_set_id, bar_types, build_bars, new_bars
+from etl.bars.catalog import parameters
 from shared.errors import InputUnreadable, StateMismatch
 from tests.etl.bars.reference import Trade
 from tests.etl.bars.trades_made import built, frame, golden, rows
@@ -38,7 +39,7 @@ def test_ticks_are_whole():
     assert TickBars(threshold="2.0").params == {"threshold": "2"}
 
 
-@pytest.mark.parametrize("value", [0, "0s", "-1m", "1y", "1M", "m", "", "1e400", "0.0000001", True, "1.2.3s"])
+@pytest.mark.parametrize("value", [0, "0s", "-1m", "0y", "1M", "m", "", "1e400", "0.0000001", True, "1.2.3s"])
 def test_an_interval_must_be_one(value):
     with pytest.raises(ValueError, match="interval must be"):
         TimeBars(interval=value)
@@ -88,7 +89,8 @@ def test_a_state_of_other_bars_is_refused():
 
 @pytest.mark.parametrize("kind", sorted(bar_types()))
 def test_every_frame_has_the_schema(kind):
-    bars = new_bars(kind, **({"interval": "1m"} if kind == "time" else {"threshold": 3}))
+    needed = {"interval": "1m", "threshold": 3, "expected_ticks_init": 4}
+    bars = new_bars(kind, **{name: needed[name] for name in parameters(kind) if name in needed})
     frames = [
         bars.update(pl.DataFrame()),
         bars.update(frame([])),

@@ -122,6 +122,6 @@ def test_repeated_trades_change_nothing_but_their_count(with_seq):
 def test_a_notebook_needs_four_columns_only():
     four = frame(golden()).select("trade_id", "timestamp", "price", "amount")
     bars = TickBars(threshold=20).update(four)
-    assert bars.select("unknown_tick_count", "unknown_volume", "buy_volume").rows() == [(20, 46.0, 0.0)]
+    assert bars.select("unknown_tick_count", "unknown_volume", "buy_volume").rows() == [(1, 2.0, 21.0)]
     assert bars["known_at"].equals(bars["last_ts"].rename("known_at"))
     assert isinstance(bars, pl.DataFrame)

@@ -1,0 +1,219 @@
+"""What imbalance and run bars share: a threshold made from expectations, frozen at each bar's first trade."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, ClassVar, NamedTuple, Unpack
+
+import numpy as np
+import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
+from numba import njit
+
+from etl.bars import state as states
+from etl.bars.adaptation import Adaptation
+from etl.bars.builder import Bars, Common
+from etl.bars.days import DAYS_MAX, Ledger, added, middle, over_days, rolled
+from etl.bars.frame import Column, Facts
+from etl.bars.kernels import BITS, LIMB, MASK, on
+from etl.bars.open_bar import OpenBar
+from etl.bars.rounding import ratio
+from etl.bars.steps import Cut, Step
+from etl.bars.ticks import UNIT_PLACES, Pending, Ticks, Weight, nearest, powers, scale_of, ticks_of
+
+REASONS = ("threshold", "max_ticks", "warmup")
+THRESHOLD, MAX_TICKS, WARMUP = range(3)
+OPEN, BELOW, REACHED = -1, 0, 1  # what is known of a tick's test
+EXACT_HIGH = 1 << 22  # a sum whose high limb is smaller is a float
+
+
+class Expected(Struct, frozen=True, kw_only=True):
+    """The expectations, the frozen threshold, and how far the open bar is."""
+
+    numbers: tuple[float, ...]  # see the kernels of the family; in the weight's unit
+    ticks: int = 0  # complete ones of the open bar
+    is_warm: bool = True  # the warm-up bar is not done
+    sides: tuple[int, int] = (0, 0)  # buys and sells among the ticks
+    theta: tuple[str, ...] = ("0",)  # whole numbers at `scale`
+    scale: int = 0
+    ticks_init: int = 1  # E0 of the open bar
+    pending: Pending | None = None
+    ledger: Ledger = Ledger()
+
+
+class Run(NamedTuple):
+    """What a kernel leaves behind: the bars that end, and where it stands."""
+
+    ends: Any  # ticks up to each bar's last
+    facts: Any  # float64 (bars, cells)
+    thetas: list[list[int]]
+    after: Expected
+
+
+class AdaptiveBars(Bars):
+    """Bars that end when the flow of signed ticks departs from what was expected.
+
+    A family says what is summed and how the threshold follows from the expectations. See the families for parameters.
+    """
+
+    weight: ClassVar[Weight]
+    cells: ClassVar[int]  # of the facts
+    kernel: ClassVar[Callable[..., Any]]
+
+    def __init__(self, adaptation: Adaptation, **common: Unpack[Common]) -> None:
+        self._adaptation = adaptation
+        self.by_day = adaptation.bars_per_day is not None
+        super().__init__(adaptation.params(), **common)
+
+    @abstractmethod
+    def _first(self) -> Expected:
+        """What is expected before the first trade."""
+
+    @abstractmethod
+    def _frozen(self, numbers: list[float]) -> list[float]:
+        """The numbers with the threshold made anew from the expectations."""
+
+    @abstractmethod
+    def _columns(self, facts: Any, theta: list[Column]) -> Facts:
+        """The columns that say what the bars were made by."""
+
+    @property
+    def label(self) -> str:
+        """Expected ticks and preset; the hash tells the rest."""
+        return f"{self._adaptation.expected_ticks_init}-{self._adaptation.preset}"
+
+    def _begun(self) -> states.State:
+        own: dict[str, Any] = {"progress": self._first()}
+        return self.State(kind=self.kind, params=self._params_text(), params_hash=self.params_hash(), **own)
+
+    def _cut(self, step: Step, bar: OpenBar, progress: Expected) -> Cut:
+        scale = scale_of(step, self.weight)
+        at = _rescaled(progress, 10 ** (scale - progress.scale), scale)
+        ticks, pending = ticks_of(step, self.weight, unit=self._adaptation.tick_unit, pending=at.pending)
+        ledger, ticks_init = self._today(at.ledger, step, ticks)
+        at = replace(at, pending=pending, ledger=ledger)
+        runs: list[Run] = []
+        done = 0
+        if ticks_init != at.ticks_init and bar.is_open:  # the open bar goes by what held when it began
+            runs.append(self._run(ticks, 0, at, bars_max=1))
+            at, done = runs[0].after, int(runs[0].ends[0]) if len(runs[0].ends) else len(ticks.x)
+        opens = int(ticks.rows(runs[0].ends)[0]) < len(step.ts) if runs and len(runs[0].ends) else not runs
+        if opens:
+            if ticks_init != at.ticks_init:
+                at = self._with_ticks_init(at, ticks_init)
+            runs.append(self._run(ticks, done, at, bars_max=len(ticks.x) + 1))
+            at = runs[-1].after
+        ends = np.concatenate([run.ends for run in runs])
+        facts = self._facts(runs, scale) if len(ends) else {}
+        return Cut(ticks.rows(ends), facts, at, is_told=ticks.stops is not None)
+
+    def _today(self, ledger: Ledger, step: Step, ticks: Ticks) -> tuple[Ledger, int]:
+        """(the ledger after the step, E0 of a bar that begins in it)."""
+        ticks_init = self._adaptation.expected_ticks_init
+        per_day = self._adaptation.bars_per_day
+        if per_day is None:
+            return ledger, ticks_init
+        ledger = rolled(ledger, int(step.ts[0]), keep=DAYS_MAX)
+        day_ticks = over_days(ledger, middle)
+        if day_ticks is not None:
+            ticks_init = max(1, round(day_ticks / Fraction(per_day)))
+        return added(ledger, Fraction(ticks.begun)), ticks_init
+
+    def _with_ticks_init(self, at: Expected, ticks_init: int) -> Expected:
+        numbers = self._frozen([float(ticks_init), *at.numbers[1:]])
+        return replace(at, numbers=tuple(numbers), ticks_init=ticks_init)
+
+    def _run(self, ticks: Ticks, first: int, at: Expected, *, bars_max: int) -> Run:
+        """What the family's kernel makes of the ticks from number `first` on."""
+        is_fast = not isinstance(ticks.hi, list)
+        n = len(ticks.x)
+        tens = UNIT_PLACES[self.weight] - ticks.scale
+        rule = (*self._adaptation.limits(at.ticks_init), *powers(tens))
+        numbers = np.array(at.numbers)
+        counts = np.array([at.ticks, at.is_warm, *at.sides, OPEN], dtype=np.int64)
+        limbs = [limb for text in at.theta for limb in (int(text) >> BITS, int(text) & MASK)]
+        theta: Any = np.array(limbs, dtype=np.int64) if is_fast else limbs
+        cap = min(bars_max, n - first)
+        ends, facts = np.empty(cap, dtype=np.int64), np.empty((cap, self.cells))
+        thetas: Any = np.empty((cap, len(limbs)), dtype=np.int64 if is_fast else object)
+        kernel = on(ticks.hi, type(self).kernel)
+        count, row = 0, first
+        while row < n and count < cap:
+            arrays = (ticks.sign, ticks.x, ticks.hi, ticks.lo, row, rule, numbers, counts, theta)
+            added_bars, row = kernel(*arrays, ends[count:], facts[count:], thetas[count:])
+            count += added_bars
+            if row < n and count < cap:  # too near to tell by floats
+                counts[-1] = self._exactly(theta, tens, numbers)
+        sums = [int(hi) * LIMB + int(lo) for hi, lo in zip(theta[::2], theta[1::2], strict=True)]
+        after = replace(
+            at,
+            numbers=tuple(numbers.tolist()),
+            ticks=int(counts[0]),
+            is_warm=bool(counts[1]),
+            sides=(int(counts[2]), int(counts[3])),
+            theta=tuple(map(str, sums)),
+            scale=ticks.scale,
+        )
+        return Run(ends[:count], facts[:count], thetas[:count], after)
+
+    def _exactly(self, theta: Any, tens: int, numbers: Any) -> int:
+        sums = [int(hi) * LIMB + int(lo) for hi, lo in zip(theta[::2], theta[1::2], strict=True)]
+        return REACHED if max(nearest(abs(total), tens) for total in sums) >= numbers[1] else BELOW
+
+    def _facts(self, runs: list[Run], scale: int) -> Facts:
+        facts = np.concatenate([run.facts for run in runs])
+        thetas = np.concatenate([run.thetas for run in runs])
+        codes = pl.Series(facts[:, 0].astype(np.int64))
+        reasons = codes.replace_strict(dict(enumerate(REASONS)), return_dtype=pl.String)
+        return {"close_reason": reasons, **self._columns(facts, _natural(thetas, scale))}
+
+    def _open_facts(self, progress: Expected, bar: OpenBar) -> Facts:
+        sums = self._with_pending(progress)
+        limbs = [limb for total in sums for limb in (total >> BITS, total & MASK)]
+        facts = np.array([[0.0, *self._in_force(progress)]])
+        return self._columns(facts, _natural(np.array([limbs], dtype=object), progress.scale))
+
+    @abstractmethod
+    def _with_pending(self, progress: Expected) -> list[int]:
+        """The sums of the open bar, the tick that may get more prints included."""
+
+    @abstractmethod
+    def _in_force(self, progress: Expected) -> tuple[float, ...]:
+        """The facts of the open bar."""
+
+    def _interrupted(self, progress: Expected) -> Expected:
+        """A new count against the same threshold: of a bar that was cut short only the ticks are learned from."""
+        numbers = progress.numbers
+        if progress.pending:
+            x = nearest(int(progress.pending.weight), UNIT_PLACES[self.weight] - progress.scale)
+            numbers = tuple(self._learned(list(numbers), progress.pending.sign, x))
+        no_sums = ("0",) * len(progress.theta)
+        return replace(progress, numbers=numbers, ticks=0, sides=(0, 0), theta=no_sums, pending=None)
+
+    @abstractmethod
+    def _learned(self, numbers: list[float], sign: int, x: float) -> list[float]:
+        """The numbers after one more tick, as the kernel takes it."""
+
+    def _in_units(self, numbers: Column) -> Column:
+        """Numbers of the weight's unit as ticks, volume or value."""
+        return numbers / 10.0 ** UNIT_PLACES[self.weight]
+
+
+def _rescaled(at: Expected, factor: int, scale: int) -> Expected:
+    if scale == at.scale:
+        return at
+    pending = at.pending and replace(at.pending, weight=str(int(at.pending.weight) * factor))
+    return replace(at, theta=tuple(str(int(text) * factor) for text in at.theta), pending=pending, scale=scale)
+
+
+def _natural(thetas: Any, scale: int) -> list[Column]:
+    """Each sum, rounded once."""
+    ones = np.ones(len(thetas), dtype=np.int64)
+    return [ratio((thetas[:, at], thetas[:, at + 1]), ones, tens=scale) for at in range(0, thetas.shape[1], 2)]
+
+
+@njit(cache=True)
+def expected_next(expected, ticks, alpha, low, high):  # type: ignore[no-untyped-def]
+    """E[T] after a bar of this many ticks."""
+    return min(max(expected + alpha * (ticks - expected), low), high)

@@ -1,0 +1,210 @@
+"""Imbalance bars: a bar ends when signed ticks, volume or value add up to more than was expected.
+
+Source: Lopez de Prado, Advances in Financial Machine Learning (2018), 2.3.2.1. E[T] |2 v+ - E[v]| is E[T] |E[b v]|, so
+one expectation serves ticks, volume and value. The literal rule collapses to bars of one tick or explodes: the fixed
+point of E[T] is unstable both ways. `guarded` therefore keeps E[T] and puts a noise floor under the threshold.
+"""
+
+import math
+from typing import Any, ClassVar, Unpack
+
+import numpy as np
+from numba import njit
+
+from etl.bars import state as states
+from etl.bars.adaptation import Tuning, adaptation_of
+from etl.bars.adaptive import (
+    EXACT_HIGH,
+    MAX_TICKS,
+    OPEN,
+    REACHED,
+    THRESHOLD,
+    WARMUP,
+    AdaptiveBars,
+    Expected,
+    expected_next,
+)
+from etl.bars.builder import Common
+from etl.bars.frame import Column, Facts
+from etl.bars.kernels import BITS, LIMB, MASK
+from etl.bars.threshold import Number
+from etl.bars.ticks import UNIT_PLACES, Weight
+
+# Of `Expected.numbers`. F_: as they were when the threshold was frozen.
+E_TICKS, LIMIT, MEAN, COUNT_WEIGHT, SQUARE, F_TICKS, F_MEAN, F_FLOOR = range(8)
+
+
+class ImbalanceState(states.State, frozen=True, kw_only=True):
+    """And what is expected."""
+
+    progress: Expected
+
+
+class Options(Tuning, Common):
+    """See `Tuning` and `Common`."""
+
+
+@njit(cache=True)
+def noise_floor(ticks, square, floor_k):  # type: ignore[no-untyped-def]
+    """What the imbalance of that many ticks of independent signs is expected to reach, times `floor_k`."""
+    return floor_k * math.sqrt(ticks * square)
+
+
+@njit(cache=True)
+def imbalance_bars(sign, x, w_hi, w_lo, row, rule, numbers, counts, theta, ends, facts, thetas):  # type: ignore[no-untyped-def]
+    """(how many bars end, the tick where it stopped) of the ticks from number `row` on.
+
+    It stops early when `ends` is full, or at a sum too near to the threshold for floats: then it is called again with
+    the verdict in `counts[-1]`. `numbers`, `counts` and `theta` are what is known before and after; `facts` and
+    `thetas` get what each bar was made by.
+    """
+    ticks_init, is_ema, alpha, _, keep, low, high, floor_k, max_ticks, _, seed_alpha, up, down = rule
+    expected, limit, mean, weight, square = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    ticks, is_warm, verdict = counts[0], counts[1], counts[-1]
+    hi, lo = theta[0], theta[1]
+    count, n = 0, len(x)
+    while row < n and count < len(ends):
+        if verdict == OPEN:
+            value = sign[row] * x[row]
+            lo += sign[row] * w_lo[row]
+            hi += sign[row] * w_hi[row] + (lo >> BITS)
+            lo &= MASK
+            ticks += 1
+            weight = 1.0 + keep * weight
+            mean += seed_alpha * (value - mean) if seed_alpha > 0.0 else (value - mean) / weight
+            square += (value * value - square) / weight
+        reason = -1
+        if is_warm:
+            if ticks >= ticks_init:
+                reason = WARMUP
+        else:
+            total = abs(hi * float(LIMB) + lo) * up / down
+            is_exact = -EXACT_HIGH <= hi < EXACT_HIGH
+            if verdict == OPEN and not is_exact and abs(total - limit) <= total * 2.0**-50:
+                break
+            if verdict == REACHED or (verdict == OPEN and total >= limit):
+                reason = THRESHOLD
+            elif ticks >= max_ticks:
+                reason = MAX_TICKS
+            verdict = OPEN
+        row += 1
+        if reason < 0:
+            continue
+        ends[count] = row
+        facts[count, 0], facts[count, 1] = reason, np.nan if is_warm else limit
+        facts[count, 2], facts[count, 3], facts[count, 4] = numbers[5], numbers[6], numbers[7]
+        thetas[count, 0], thetas[count, 1] = hi, lo
+        count += 1
+        if is_ema and not is_warm:
+            expected = expected_next(expected, ticks, alpha, low, high)
+        floor = noise_floor(expected, square, floor_k)
+        limit = max(expected * abs(mean), floor)
+        numbers[5], numbers[6], numbers[7] = expected, mean, floor
+        is_warm, ticks, hi, lo = 0, 0, 0, 0
+    numbers[0], numbers[1], numbers[2], numbers[3], numbers[4] = expected, limit, mean, weight, square
+    counts[0], counts[1], counts[-1] = ticks, is_warm, OPEN
+    theta[0], theta[1] = hi, lo
+    return count, row
+
+
+class ImbalanceBars(AdaptiveBars):
+    """Bars that end when |theta|, the sum of signed weights, reaches E[T] |E[b w]|, frozen at the bar's first trade.
+
+    The first bar warms up: it ends at `expected_ticks_init` ticks, whatever their signs.
+
+    Args:
+        expected_ticks_init: E0, the ticks a bar is expected to have; trades a day / bars wanted a day is a good start.
+        floor_k: the threshold is at least floor_k sqrt(E[T] E[(b w)^2]); with 1 and independent signs a bar has about
+            E0 ticks. Signs of real flow come in runs, which makes bars shorter.
+        init_imbalance: E[b w] to begin with, in ticks, units of volume or of value; then there is no warm-up.
+        options: see `etl.bars.adaptation.Tuning` and `etl.bars.builder.Common`.
+    """
+
+    State: ClassVar[type[states.State]] = ImbalanceState
+    cells: ClassVar[int] = 5
+    kernel = staticmethod(imbalance_bars)
+
+    def __init__(
+        self,
+        *,
+        expected_ticks_init: int,
+        floor_k: float | None = None,
+        init_imbalance: Number | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        tuning: Any = {name: options.pop(name) for name in Tuning.__annotations__ if name in options}  # type: ignore[misc]
+        adaptation = adaptation_of(expected_ticks_init, tuning, floor_k=floor_k, init_imbalance=init_imbalance)
+        super().__init__(adaptation, **options)  # type: ignore[misc]
+
+    def _first(self) -> Expected:
+        ticks_init, init = self._adaptation.expected_ticks_init, self._adaptation.init_imbalance
+        numbers = [float(ticks_init), 0.0, 0.0, 0.0, 0.0, float(ticks_init), math.inf, math.inf]
+        if init is None:
+            return Expected(numbers=tuple(numbers), ticks_init=ticks_init)
+        numbers[MEAN] = float(init.scaleb(UNIT_PLACES[self.weight]))
+        return Expected(numbers=tuple(self._frozen(numbers)), ticks_init=ticks_init, is_warm=False)
+
+    def _frozen(self, numbers: list[float]) -> list[float]:
+        expected, _, mean, weight, square, *_ = numbers
+        floor = noise_floor(expected, square, self._adaptation.floor)
+        return [expected, max(expected * abs(mean), floor), mean, weight, square, expected, mean, floor]
+
+    def _learned(self, numbers: list[float], sign: int, x: float) -> list[float]:
+        limits, value = self._adaptation.limits(1), sign * x
+        numbers[COUNT_WEIGHT] = 1.0 + limits.keep_tick * numbers[COUNT_WEIGHT]
+        off = value - numbers[MEAN]
+        numbers[MEAN] += limits.seed_alpha * off if limits.seed_alpha > 0.0 else off / numbers[COUNT_WEIGHT]
+        numbers[SQUARE] += (value * value - numbers[SQUARE]) / numbers[COUNT_WEIGHT]
+        return numbers
+
+    def _with_pending(self, progress: Expected) -> list[int]:
+        pending = progress.pending
+        return [int(progress.theta[0]) + (pending.sign * int(pending.weight) if pending else 0)]
+
+    def _in_force(self, progress: Expected) -> tuple[float, ...]:
+        limit = math.nan if progress.is_warm else progress.numbers[LIMIT]
+        return (limit, *progress.numbers[F_TICKS:])
+
+    def _columns(self, facts: Any, theta: list[Column]) -> Facts:
+        threshold, total = self._in_units(facts[:, 1]), theta[0]
+        is_warm = np.isnan(threshold)
+        return {
+            "threshold": threshold,
+            "theta": total,
+            "overshoot": abs(total) - threshold,
+            "expected_ticks": facts[:, 2],
+            "expected_imbalance": np.where(is_warm, np.nan, self._in_units(facts[:, 3])),
+            "noise_floor": np.where(is_warm, np.nan, self._in_units(facts[:, 4])),
+        }
+
+
+class TickImbalanceBars(ImbalanceBars):
+    """Imbalance bars of signs: buys less sells. See `ImbalanceBars` for the parameters.
+
+    >>> from datetime import UTC, datetime; import polars as pl
+    >>> times = [datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC) for second in range(9)]
+    >>> trades = pl.DataFrame({"trade_id": list("abcdefghi"), "timestamp": times, "price": 10.0, "amount": 2.0})
+    >>> bars = TickImbalanceBars(expected_ticks_init=4, preset="afml_literal")
+    >>> bars.update(trades.with_columns(side=pl.lit("buy"))).select("last_trade_id", "close_reason", "theta").rows()
+    [('d', 'warmup', 4.0), ('h', 'threshold', 4.0)]
+    """
+
+    kind: ClassVar[str] = "tick_imbalance"
+    alias: ClassVar[str] = "tib"
+    weight: ClassVar[Weight] = "tick"
+
+
+class VolumeImbalanceBars(ImbalanceBars):
+    """Imbalance bars of volume: bought less sold, in units of the base asset. See `ImbalanceBars`."""
+
+    kind: ClassVar[str] = "volume_imbalance"
+    alias: ClassVar[str] = "vib"
+    weight: ClassVar[Weight] = "volume"
+
+
+class DollarImbalanceBars(ImbalanceBars):
+    """Imbalance bars of value: bought less sold, in units of the quote asset. See `ImbalanceBars`."""
+
+    kind: ClassVar[str] = "dollar_imbalance"
+    alias: ClassVar[str] = "dib"
+    weight: ClassVar[Weight] = "value"
