@@ -13,7 +13,7 @@ from numba import njit
 
 from etl.bars import state as states
 from etl.bars.adaptation import Adaptation
-from etl.bars.builder import Bars, Common
+from etl.bars.builder import Bars, BuilderOptions
 from etl.bars.days import DAYS_MAX, Ledger, added, middle, over_days, rolled
 from etl.bars.frame import Column, Facts
 from etl.bars.kernels import BITS, LIMB, MASK, on
@@ -61,10 +61,10 @@ class AdaptiveBars(Bars):
     cells: ClassVar[int]  # of the facts
     kernel: ClassVar[Callable[..., Any]]
 
-    def __init__(self, adaptation: Adaptation, **common: Unpack[Common]) -> None:
+    def __init__(self, adaptation: Adaptation, **options: Unpack[BuilderOptions]) -> None:
         self._adaptation = adaptation
         self.by_day = adaptation.bars_per_day is not None
-        super().__init__(adaptation.params(), **common)
+        super().__init__(adaptation.params(), **options)
 
     @abstractmethod
     def _first(self) -> Expected:
@@ -182,7 +182,7 @@ class AdaptiveBars(Bars):
     def _in_force(self, progress: Expected) -> tuple[float, ...]:
         """The facts of the open bar."""
 
-    def _interrupted(self, progress: Expected) -> Expected:
+    def _interrupted(self, progress: Expected, bar: OpenBar) -> Expected:
         """A new count against the same threshold: of a bar that was cut short only the ticks are learned from."""
         numbers = progress.numbers
         if progress.pending:

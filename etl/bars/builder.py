@@ -29,7 +29,7 @@ _MIN = -(2**63)
 _DAY_US = 86_400_000_000
 
 
-class Common(TypedDict, total=False):
+class BuilderOptions(TypedDict, total=False):
     """Parameters that every kind takes."""
 
     late: Late  # "drop" counts late trades and leaves them out, "raise" refuses the batch
@@ -60,11 +60,11 @@ class Bars(ABC):
     gap_reaches_back: ClassVar[bool] = False  # a gap before the trade that follows a bar flags that bar too
     by_day: bool = False  # no step crosses midnight UTC
 
-    def __init__(self, params: Mapping[str, str], **common: Unpack[Common]) -> None:
-        if unknown := sorted(set(common) - set(Common.__annotations__)):
+    def __init__(self, params: Mapping[str, str], **options: Unpack[BuilderOptions]) -> None:
+        if unknown := sorted(set(options) - set(BuilderOptions.__annotations__)):
             raise ValueError(f"{self.kind} bars have no parameter {unknown[0]!r}")
-        late, dedup_window = common.get("late", "drop"), common.get("dedup_window", DEDUP_WINDOW)
-        on_gap, reset_s = common.get("on_gap", "mark"), common.get("gap_reset_s")
+        late, dedup_window = options.get("late", "drop"), options.get("dedup_window", DEDUP_WINDOW)
+        on_gap, reset_s = options.get("on_gap", "mark"), options.get("gap_reset_s")
         if late not in ("drop", "raise"):
             raise ValueError(f"late must be 'drop' or 'raise', was {late!r}")
         if dedup_window < 1:
@@ -78,7 +78,7 @@ class Bars(ABC):
         own: dict[str, str] = {"on_gap": on_gap} if on_gap != "mark" else {}
         own |= {"gap_reset_s": repr(float(reset_s))} if reset_s else {}
         self.params = dict(sorted({**params, **own}.items()))
-        state = common.get("state")
+        state = options.get("state")
         if state is None:
             state = self._begun()
         self._check(state)
@@ -148,8 +148,7 @@ class Bars(ABC):
         Only for a declared end of data: between batches nothing is flushed, and a shutdown keeps `snapshot()`.
         """
         bars = self._ended(reason)
-        if len(bars):
-            self._progress = self._interrupted(self._progress)
+        self._progress = self._interrupted(self._progress, self._bar)
         self._bar_seq += len(bars)
         self._bar = self._bar.emptied()
         return bars
@@ -185,7 +184,7 @@ class Bars(ABC):
         """What the kind says of the open bar."""
         return {}
 
-    def _interrupted(self, progress: Any) -> Any:
+    def _interrupted(self, progress: Any, bar: OpenBar) -> Any:
         """The progress once the open bar was ended before its time."""
         return progress
 
@@ -234,10 +233,11 @@ class Bars(ABC):
         tables: list[Table] = []
         facts: list[Facts] = []
         for stop in self._borders(trades):
-            if self._closes_on_gap and at.bar.is_open and done in trades.gap_rows:
-                tables.append(self._gap_closed(at.bar, int(trades.ts[done]), int(trades.known[done])))
-                facts.append(self._cut_short("gap", at.progress, at.bar))
-                at = at._replace(bar=at.bar.emptied(), progress=self._interrupted(at.progress))
+            if self._closes_on_gap and done in trades.gap_rows:
+                if at.bar.is_open:
+                    tables.append(self._gap_closed(at.bar, int(trades.ts[done]), int(trades.known[done])))
+                    facts.append(self._cut_short("gap", at.progress, at.bar))
+                at = at._replace(bar=at.bar.emptied(), progress=self._interrupted(at.progress, at.bar))
             while done < stop:
                 step = step_of(trades, first_row=done, stop_row=stop, bar=at.bar)
                 table, cut, at = self._stepped(step, at)

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from etl.bars import state as states
-from etl.bars.builder import Bars, Common
+from etl.bars.builder import Bars, BuilderOptions
 from etl.bars.days import DAYS_MAX, Ledger, added, mean, over_days, rolled
 from etl.bars.frame import Facts
 from etl.bars.open_bar import OpenBar
@@ -62,7 +62,7 @@ class CountedBars(Bars):
         adv_fraction: the part of a day; 0.02 gives about fifty bars a day.
         adv_days: finished days that count; as many as there are.
         threshold_init: the threshold until a day is finished. Without it the trades before are in no bar, but counted.
-        common: see `etl.bars.builder.Common`.
+        options: see `etl.bars.builder.BuilderOptions`.
     """
 
     State: ClassVar[type[states.State]] = CountedState
@@ -75,7 +75,7 @@ class CountedBars(Bars):
         adv_fraction: Number = "0.02",
         adv_days: int = DAYS_MAX,
         threshold_init: Number | None = None,
-        **common: Unpack[Common],
+        **options: Unpack[BuilderOptions],
     ) -> None:
         if carry not in ("reset", "phase"):
             raise ValueError(f"carry must be 'reset' or 'phase', was {carry!r}")
@@ -96,7 +96,7 @@ class CountedBars(Bars):
                 raise ValueError("threshold_init belongs to threshold='adv_fraction'")
             self._constant = self._valid(threshold, "threshold")
             params["threshold"] = plain(self._constant)
-        super().__init__({**params, **self._more_params()}, **common)
+        super().__init__({**params, **self._more_params()}, **options)
         if self._carries and self._constant and not self._bar.is_open:  # what is carried is exact at these places
             self._bar = self._bar.rescaled(*self._scales(places(self._constant)))
 
@@ -157,5 +157,5 @@ class CountedBars(Bars):
     def _open_facts(self, progress: Counted, bar: OpenBar) -> Facts:
         return {"threshold": np.array([float(Fraction(progress.threshold))])}
 
-    def _interrupted(self, progress: Counted) -> Counted:
+    def _interrupted(self, progress: Counted, bar: OpenBar) -> Counted:
         return replace(progress, count="0", pending=None)

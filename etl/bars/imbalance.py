@@ -24,7 +24,7 @@ from etl.bars.adaptive import (
     Expected,
     expected_next,
 )
-from etl.bars.builder import Common
+from etl.bars.builder import BuilderOptions
 from etl.bars.frame import Column, Facts
 from etl.bars.kernels import BITS, LIMB, MASK
 from etl.bars.threshold import Number
@@ -40,8 +40,8 @@ class ImbalanceState(states.State, frozen=True, kw_only=True):
     progress: Expected
 
 
-class Options(Tuning, Common):
-    """See `Tuning` and `Common`."""
+class Options(Tuning, BuilderOptions):
+    """See `Tuning` and `BuilderOptions`."""
 
 
 @njit(cache=True)
@@ -117,7 +117,7 @@ class ImbalanceBars(AdaptiveBars):
         floor_k: the threshold is at least floor_k sqrt(E[T] E[(b w)^2]); with 1 and independent signs a bar has about
             E0 ticks. Signs of real flow come in runs, which makes bars shorter.
         init_imbalance: E[b w] to begin with, in ticks, units of volume or of value; then there is no warm-up.
-        options: see `etl.bars.adaptation.Tuning` and `etl.bars.builder.Common`.
+        options: see `etl.bars.adaptation.Tuning` and `etl.bars.builder.BuilderOptions`.
     """
 
     State: ClassVar[type[states.State]] = ImbalanceState

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from etl.bars import state as states
-from etl.bars.builder import Bars, Common
+from etl.bars.builder import Bars, BuilderOptions
 from etl.bars.calendar import Calendar, calendar_of
 from etl.bars.frame import Labels
 from etl.bars.kernels import FIRST_US, disorder
@@ -44,7 +44,7 @@ class TimeBars(Bars):
         interval: seconds, or text such as "500ms", "1m", "4h", "1d", "1w"; months and years ("1mo", "1y") begin with
             those of the calendar.
         skip_first_partial: leave out the bar of a bucket whose beginning lies before the first trade.
-        common: see `etl.bars.builder.Common`.
+        options: see `etl.bars.builder.BuilderOptions`.
 
     >>> from datetime import UTC, datetime; import polars as pl
     >>> times = [datetime(2026, 1, 1, 0, minute, tzinfo=UTC) for minute in (0, 1, 2, 5)]
@@ -58,11 +58,13 @@ class TimeBars(Bars):
     State: ClassVar[type[states.State]] = TimeState
     gap_reaches_back: ClassVar[bool] = True
 
-    def __init__(self, *, interval: Number, skip_first_partial: bool = False, **common: Unpack[Common]) -> None:
+    def __init__(
+        self, *, interval: Number, skip_first_partial: bool = False, **options: Unpack[BuilderOptions]
+    ) -> None:
         self._calendar: Calendar = calendar_of(interval)
         self._skips = skip_first_partial
         own = {"skip_first_partial": "true"} if skip_first_partial else {}
-        super().__init__({"interval": self._calendar.text, **own}, **common)
+        super().__init__({"interval": self._calendar.text, **own}, **options)
 
     def advance_watermark(self, us: int) -> pl.DataFrame:
         """The open bar if its bucket ends at or before `us` since 1970, else no row.
@@ -80,9 +82,9 @@ class TimeBars(Bars):
         self._progress = replace(self._progress, floor_us=floor_us)
         return bars
 
-    def _interrupted(self, progress: Buckets) -> Buckets:
+    def _interrupted(self, progress: Buckets, bar: OpenBar) -> Buckets:
         """A later trade of the same bucket begins another partial bar."""
-        return replace(progress, broken_us=progress.floor_us)
+        return replace(progress, broken_us=progress.floor_us) if bar.is_open else progress
 
     def _cut(self, step: Step, bar: OpenBar, progress: Buckets) -> Cut:
         first_us = bar.times[FIRST_US] if bar.is_open else int(step.ts[0])

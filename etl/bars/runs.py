@@ -127,7 +127,7 @@ class RunBars(AdaptiveBars):
     Args:
         expected_ticks_init: E0, the ticks a bar is expected to have.
         run_threshold: "afml" as above; "jensen" uses the expectation of the larger sum, not the larger expectation.
-        options: see `etl.bars.adaptation.Tuning` and `etl.bars.builder.Common`.
+        options: see `etl.bars.adaptation.Tuning` and `etl.bars.builder.BuilderOptions`.
     """
 
     State: ClassVar[type[states.State]] = RunState

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from numba import njit
 
 from etl.bars import state as states
-from etl.bars.builder import Bars, Common
+from etl.bars.builder import Bars, BuilderOptions
 from etl.bars.frame import Facts
 from etl.bars.kernels import on
 from etl.bars.open_bar import OpenBar
@@ -40,7 +40,7 @@ class StreakBars(Bars):
     Args:
         threshold: ticks in a row.
         tick_unit: "print", or "order": all prints in a row of one moment and sign are one tick.
-        common: see `etl.bars.builder.Common`.
+        options: see `etl.bars.builder.BuilderOptions`.
 
     >>> from datetime import UTC, datetime; import polars as pl
     >>> times = [datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC) for second in range(5)]
@@ -53,13 +53,13 @@ class StreakBars(Bars):
     kind: ClassVar[str] = "streak"
     State: ClassVar[type[states.State]] = StreakState
 
-    def __init__(self, *, threshold: Number, tick_unit: TickUnit = "print", **common: Unpack[Common]) -> None:
+    def __init__(self, *, threshold: Number, tick_unit: TickUnit = "print", **options: Unpack[BuilderOptions]) -> None:
         number = positive(threshold, "threshold")
         if number != int(number):
             raise ValueError(f"threshold of streak bars must be a whole number of ticks, was {threshold!r}")
         self._ticks, self._unit = int(number), checked_unit(tick_unit)
         own = {} if tick_unit == "print" else {"tick_unit": tick_unit}
-        super().__init__({"threshold": plain(number), **own}, **common)
+        super().__init__({"threshold": plain(number), **own}, **options)
 
     def _cut(self, step: Step, bar: OpenBar, progress: Streak) -> Cut:
         ticks, pending = ticks_of(step, "tick", unit=self._unit, pending=progress.pending)
@@ -76,7 +76,7 @@ class StreakBars(Bars):
     def _open_facts(self, progress: Streak, bar: OpenBar) -> Facts:
         return {"threshold": np.array([float(self._ticks)])}
 
-    def _interrupted(self, progress: Streak) -> Streak:
+    def _interrupted(self, progress: Streak, bar: OpenBar) -> Streak:
         return replace(progress, sign=0, ticks=0, pending=None)
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar, Unpack
 
 import numpy as np
 
-from etl.bars.builder import Common
+from etl.bars.builder import BuilderOptions
 from etl.bars.counted import Carry, CountedBars, Counting
 from etl.bars.days import DAYS_MAX
 from etl.bars.steps import Step
@@ -40,12 +40,12 @@ class TickBars(CountedBars):
         adv_fraction: Number = "0.02",
         adv_days: int = DAYS_MAX,
         threshold_init: Number | None = None,
-        **common: Unpack[Common],
+        **options: Unpack[BuilderOptions],
     ) -> None:
         self._unit = checked_unit(tick_unit)
         super().__init__(
             threshold=threshold, carry=carry, adv_fraction=adv_fraction, adv_days=adv_days,
-            threshold_init=threshold_init, **common,
+            threshold_init=threshold_init, **options,
         )  # fmt: skip
 
     def _valid(self, threshold: Number, name: str) -> Decimal:
