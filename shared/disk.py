@@ -4,8 +4,10 @@ A rename may outlive the data it points to, so contents are synced before the na
 Foreign errors are translated here: a full, read-only or forbidden disk becomes `LakeUnusable`.
 """
 
+import ctypes
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 from shared.errors import DiskFull, LakeUnusable
 
 _STEP_BYTES = 16 << 20  # journals grow in steps: half the card writes of growing by each flush
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of renameat2(2)
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "Free some space and start again; what was acknowledged is safe"),
     errno.EDQUOT: (
@@ -142,6 +145,30 @@ class Disk:
         with translated(target):
             source.rename(target)
 
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file that never changes a second name; a copy where the filesystem knows no links."""
+        with translated(target):
+            try:
+                os.link(source, target)
+            except OSError as error:
+                if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}:
+                    raise
+                shutil.copy2(source, target)
+                self.sync_file(target)
+
+    def exchange(self, new: Path, current: Path) -> None:
+        """Let two folders change places in one step; a missing `current` just gets its place.
+
+        Where the filesystem cannot (FAT, some network mounts), `current` is gone for the moment between two renames;
+        its old content is then beside `new`, with `.old` at the end of the name.
+        """
+        with translated(current):
+            if not current.exists():
+                new.rename(current)
+            elif not _exchanged(new, current):
+                current.rename(new.with_name(new.name + ".old"))
+                new.rename(current)
+
     def remove(self, path: Path) -> None:
         """Remove a file; a missing one is fine."""
         with translated(path):
@@ -169,3 +196,15 @@ class Disk:
                 os.fsync(fd)
             finally:
                 os.close(fd)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether the system let two names change places in one step."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    if ctypes.get_errno() in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
+        return False
+    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))

@@ -50,6 +50,14 @@ class SteppedDisk(Disk):
         self.before("rename", target)
         super().rename(source, target)
 
+    def link(self, source: Path, target: Path) -> None:
+        self.before("link", target)
+        super().link(source, target)
+
+    def exchange(self, new: Path, current: Path) -> None:
+        self.before("exchange", current)
+        super().exchange(new, current)
+
     def remove(self, path: Path) -> None:
         self.before("remove", path)
         super().remove(path)

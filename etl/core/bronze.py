@@ -1,16 +1,17 @@
 """Reading bronze: what a stream has not consumed yet, and the rows of it in order of arrival."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from shared.errors import DaedalusError
-from shared.partitioning import Lake, SegmentName
+from shared.partitioning import Lake, Partition, SegmentName
 from storage.published import Published, log_paths, read_log
 from storage.segments import read_segment
 
+CONSUMED_TABLES = frozenset({"trades", "gaps"})  # what streams are made from
 EPOCHS_REMEMBERED = 256  # of which a position keeps the last journal; older ones are wholly consumed
 
 
@@ -35,6 +36,12 @@ def unconsumed(entries: Iterable[Published], position: Mapping[str, int]) -> lis
         if place[1] > consumed:
             journals.setdefault(place, {})[entry.path] = entry
     return [list(journals[place].values()) for place in sorted(journals)]
+
+
+def consumed(entries: list[Published], position: Mapping[str, int]) -> list[list[Published]]:
+    """The entries that are not behind a position, one list per journal."""
+    ahead = {journal[0].path for journal in unconsumed(entries, position)}
+    return [journal for journal in unconsumed(entries, {}) if journal[0].path not in ahead]
 
 
 def advanced(position: Mapping[str, int], journals: Iterable[list[Published]]) -> dict[str, int]:
@@ -65,36 +72,83 @@ def history(lake: Lake) -> list[Published]:
     return [entry for path in log_paths(lake) for entry in read_log(path)[0]]
 
 
+def filled_gaps(lake: Lake, journals: list[list[Published]]) -> set[str]:
+    """The gaps of trades that these journals say were filled after all."""
+    require(lake, (entry for journal in journals for entry in journal))
+    filled: set[str] = set()
+    for _, gaps in _gaps(lake, journals):
+        filled.update(gaps.filter(pl.col("revision") > 0, pl.col("status") == "filled")["gap_id"])
+    return filled
+
+
+def journals_that_mark(lake: Lake, journals: Iterable[list[Published]], gap_ids: set[str]) -> list[list[Published]]:
+    """Those of the journals in which these gaps were declared as holes that had ended."""
+    return [journal for journal, gaps in _gaps(lake, journals) if gaps.filter(_ended_hole(gap_ids=gap_ids)).height]
+
+
+def _gaps(lake: Lake, journals: Iterable[list[Published]]) -> Iterator[tuple[list[Published], pl.DataFrame]]:
+    for journal in journals:
+        parts = [read_segment(lake.ready / entry.path, "gaps") for entry in journal if entry.table == "gaps"]
+        if parts:
+            yield journal, pl.concat(parts).filter(pl.col("channel") == "trades")
+
+
 def require(lake: Lake, entries: Iterable[Published]) -> None:
-    """Make sure that these files are there. Raises: BronzeMissing."""
+    """Make sure that these files are there.
+
+    Raises: BronzeMissing naming the days of those that are not.
+    """
     missing = [entry.path for entry in entries if not (lake.ready / entry.path).exists()]
     if missing:
-        raise BronzeMissing(f"{len(missing)} published files are missing in {lake.ready}, first {missing[0]}")
+        days = sorted({f"{Partition.parse(Path(path)).start():%Y-%m-%d}" for path in missing})
+        named = f"{days[0]} to {days[-1]}, {len(days)} days" if len(days) > 3 else ", ".join(days)
+        raise BronzeMissing(
+            f"{len(missing)} published files are missing in {lake.ready} (of {named}), first {missing[0]}"
+        )
 
 
-def read_trades(lake: Lake, journals: list[list[Published]], columns: tuple[str, ...]) -> pl.DataFrame:
-    """Trades of these journals in order of arrival, with `after_gap` where a declared hole ends."""
-    parts = []
+def read_journal(
+    lake: Lake, journal: list[Published], columns: tuple[str, ...], *, filled: Collection[str] = ()
+) -> pl.DataFrame:
+    """Trades of a journal in order of arrival, with `after_gap` where a declared hole ends; no columns without trades.
+
+    Args:
+        lake: where.
+        journal: entries of one journal and stream.
+        columns: `capture_ts` and `seq` among them.
+        filled: gaps that turned out to be none.
+    """
+    trades = [
+        read_segment(lake.ready / entry.path, entry.table, columns) for entry in journal if entry.table == "trades"
+    ]
+    if not trades:
+        return pl.DataFrame()
+    rows = pl.concat(trades).sort("capture_ts", "seq")
+    marks = np.zeros(rows.height, dtype=np.bool_)
+    for _, gaps in _gaps(lake, [journal]):
+        holes = gaps.filter(_ended_hole(), ~pl.col("gap_id").is_in(list(filled)))
+        # a gap row stands before its rows, at their time
+        first = rows["capture_ts"].search_sorted(holes["capture_ts"], side="left").to_numpy()
+        marks[first[first < rows.height]] = True
+    return rows.with_columns(after_gap=pl.Series(marks))
+
+
+def read_trades(
+    lake: Lake, journals: list[list[Published]], columns: tuple[str, ...], *, holes_before: int, filled: Collection[str]
+) -> pl.DataFrame:
+    """Trades of these journals in order of arrival, with `holes_seen`: how many holes had ended, and those before."""
     require(lake, (entry for journal in journals for entry in journal))
-    for journal in journals:
-        trades = [
-            read_segment(lake.ready / entry.path, entry.table, columns) for entry in journal if entry.table == "trades"
-        ]
-        if not trades:
-            continue
-        gaps = [read_segment(lake.ready / entry.path, "gaps") for entry in journal if entry.table == "gaps"]
-        rows = pl.concat(trades).sort("capture_ts", "seq")
-        parts.append(rows.with_columns(after_gap=_after_gap(rows["capture_ts"], gaps)))
-    return pl.concat(parts) if parts else pl.DataFrame()
+    parts = [read_journal(lake, journal, columns, filled=filled) for journal in journals]
+    parts = [rows for rows in parts if rows.height]
+    if not parts:
+        return pl.DataFrame()
+    rows = pl.concat(parts)
+    return rows.with_columns(holes_seen=holes_before + pl.col("after_gap").cum_sum().cast(pl.Int64)).drop("after_gap")
 
 
-def _after_gap(captured: pl.Series, gaps: list[pl.DataFrame]) -> pl.Series:
-    """Which trades are the first to arrive after a declared hole; a gap row stands before its rows, at their time."""
-    marks = np.zeros(len(captured), dtype=np.bool_)
-    if gaps:
-        is_hole = (pl.col("channel") == "trades") & (pl.col("status") != "filled")
-        has_ended = pl.col("end_ts").is_not_null() | pl.col("next_seq").is_not_null()  # else a revision tells its end
-        holes = pl.concat(gaps).filter(is_hole & has_ended)
-        first = captured.search_sorted(holes["capture_ts"], side="left").to_numpy()
-        marks[first[first < len(captured)]] = True
-    return pl.Series(marks)
+def _ended_hole(*, gap_ids: Collection[str] | None = None) -> pl.Expr:
+    """Whether a gap row marks a trade: a hole, told by the run that saw it. What others say later is a verdict."""
+    ended = pl.col("end_ts").is_not_null() | pl.col("next_seq").is_not_null()  # else a revision tells its end
+    own = (pl.col("revision") == 0) | pl.col("gap_id").str.starts_with(pl.col("epoch"))
+    hole = (pl.col("status") != "filled") & ended & own
+    return hole if gap_ids is None else hole & pl.col("gap_id").is_in(list(gap_ids))

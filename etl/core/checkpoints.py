@@ -5,6 +5,7 @@ the two is repaired by moving what is still staged: readers never see a row that
 """
 
 import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,24 @@ from shared.disk import Disk
 from shared.log import get_log
 
 _SUFFIX = ".checkpoint"
+_UNREADABLE = ".unreadable"
+REPLACED_KEPT_S = 10.0  # longer than a reader takes from opening a folder to listing it
 log = get_log("checkpoints")
 
 
 class Move(msgspec.Struct, frozen=True):
-    """A staged file and the place it goes to; an empty `staged` removes what is there."""
+    """A staged file and the place it goes to: a new file, or one that has grown."""
 
     staged: str
     final: str
+
+
+class Swap(msgspec.Struct, frozen=True):
+    """A folder that is replaced by a staged tree in one step."""
+
+    tree: str
+    folder: str
+    gone: str  # a file of the old tree that the new one has not: where it is, the step has not been taken
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +53,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     first_us: int = 0  # event time of the first row ever published
     last_us: int = 0  # event time of the last row published
     finished: bool = False  # the data's end was declared and nothing has come since
-    moves: list[Move] = []
+    moves: list[Move] = []  # in the order of their rows' time
+    swap: Swap | None = None
     state: bytes = b""
 
 
@@ -50,37 +62,39 @@ class CheckpointStore:
     """The checkpoints of one chain of one stream, in a folder of their own."""
 
     def __init__(self, folder: Path, root: Path, *, disk: Disk) -> None:
-        self._folder, self._root, self._disk = folder, root, disk
+        self.folder, self._root, self._disk = folder, root, disk
         self._staging = root / "staging" / folder.relative_to(folder.parents[2])
 
-    def staging(self) -> Path:
-        """An empty folder for the files of the next commit."""
+    def staging(self, number: int) -> Path:
+        """The folder for the files of commit `number`, without what an attempt at it left there.
+
+        Trees that were replaced a moment ago stay: whoever had just opened a folder of theirs still lists all of it.
+        """
         self._disk.make_dirs(self._staging)
         for path in self._staging.iterdir():
-            self._disk.remove(path)
+            is_replaced = path.is_dir() and _number(path) < number
+            if not is_replaced or time.time() - path.stat().st_ctime > REPLACED_KEPT_S:
+                self._remove(path)
         return self._staging
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint, its files in place; None if there is none, or if it cannot be read.
+        """The newest checkpoint that can be read, its files in place; None if there is none.
 
-        An unreadable one is set aside and said aloud. The one before it is no substitute: what was published after it
-        cannot be told from what it counts.
+        An unreadable one is said aloud and set aside; `begun` still counts it.
         """
-        paths = self._paths()
-        if not paths:
-            return None
-        checkpoint = _read(paths[-1])
-        if checkpoint is None:
-            log.error("checkpoint unreadable, this chain begins anew", path=str(paths[-1]))
-            for path in paths:
-                self._disk.rename(path, path.with_suffix(".unreadable" if path == paths[-1] else ".obsolete"))
-            return None
-        self._publish(checkpoint)
-        return checkpoint
+        for path in reversed(self._paths()):
+            checkpoint = _read(path)
+            if checkpoint:
+                self._publish(checkpoint)
+                return checkpoint
+            log.error("checkpoint unreadable, its rows are made again", path=str(path))
+            self._disk.rename(path, path.with_suffix(_UNREADABLE))
+        return None
 
     def begun(self) -> int:
         """The number of the last commit ever made here, readable or not."""
-        return max((_number(path) for path in self._folder.glob("*-*.*")), default=0)
+        aside = self.folder.glob(f"*{_UNREADABLE}")
+        return max((_number(path) for path in (*self._paths(), *aside)), default=0)
 
     def earlier_than(self, number: int) -> list[Checkpoint]:
         """The kept checkpoints before `number`, newest first."""
@@ -89,30 +103,51 @@ class CheckpointStore:
 
     def commit(self, checkpoint: Checkpoint, *, keep_days: int) -> None:
         """Make the checkpoint count, put its files in place, and drop checkpoints that serve no more."""
-        self._disk.make_dirs(self._folder)
+        self._disk.make_dirs(self.folder)
         body = msgspec.msgpack.encode(checkpoint)
         day = utc_from_us(checkpoint.event_us)
-        path = self._folder / f"{checkpoint.number:012d}-{day:%Y%m%d}{_SUFFIX}"
+        path = self.folder / f"{checkpoint.number:012d}-{day:%Y%m%d}{_SUFFIX}"
         self._disk.write_whole(path, hashlib.sha256(body).digest() + body)
         self._publish(checkpoint)
         self._prune(keep_days)
 
     def _publish(self, checkpoint: Checkpoint) -> None:
-        """Move what is still staged; may be repeated. Folders are synced before anyone relies on the names."""
-        folders = set()
+        """Move what is still staged; may be repeated.
+
+        Moves are made in the order of time, one folder durable before the next is touched: whatever a reader lists,
+        and wherever a power cut falls, no file is there before all of the rows in front of it.
+        """
+        folder: Path | None = None
         for move in checkpoint.moves:
-            final = self._root / move.final
-            if not move.staged:
-                self._disk.remove(final)
-            elif (staged := self._staging / move.staged).exists():
-                self._disk.make_dirs(final.parent)
-                self._disk.rename(staged, final)
-            else:
+            staged, final = self._staging / move.staged, self._root / move.final
+            if not staged.exists():
                 continue
-            folders.add(final.parent)
-        for folder in sorted(folders):
-            if folder.exists():
+            if folder and folder != final.parent:
                 self._disk.sync_dir(folder)
+            self._disk.make_dirs(final.parent)
+            self._disk.rename(staged, final)
+            folder = final.parent
+        if folder:
+            self._disk.sync_dir(folder)
+        if checkpoint.swap:
+            self._exchange(checkpoint.swap)
+
+    def _exchange(self, swap: Swap) -> None:
+        """Put a staged tree in a folder's place; the old tree is then in staging."""
+        tree, folder = self._staging / swap.tree, self._root / swap.folder
+        if tree.exists() and (not folder.exists() or (self._root / swap.gone).exists()):
+            self._disk.exchange(tree, folder)
+            self._disk.sync_dir(folder.parent)
+            self._disk.sync_dir(self._staging)
+
+    def _remove(self, path: Path) -> None:
+        """Remove a file, or a folder with all that is in it."""
+        if not path.is_dir():
+            self._disk.remove(path)
+            return
+        for inside in path.iterdir():
+            self._remove(inside)
+        self._disk.remove_dir(path)
 
     def _prune(self, keep_days: int) -> None:
         """Keep the newest two, and the newest of each of the last `keep_days` days of event time."""
@@ -124,7 +159,7 @@ class CheckpointStore:
                 self._disk.remove(path)
 
     def _paths(self) -> list[Path]:
-        return sorted(self._folder.glob(f"*{_SUFFIX}"))
+        return sorted(self.folder.glob(f"*{_SUFFIX}"))
 
 
 def _number(path: Path) -> int:

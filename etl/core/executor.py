@@ -7,13 +7,12 @@ from typing import Any, Self
 
 import msgspec
 
+from etl.core.bronze import CONSUMED_TABLES
 from etl.core.config import BarSet, EtlOptions, FilterSpec, StreamKey
 from etl.core.streams import StreamResult, run_stream
 from shared.partitioning import Lake
 from storage.locks import hold
 from storage.published import Published, log_paths, read_log
-
-CONSUMED_TABLES = frozenset({"trades", "gaps"})  # of bronze
 
 
 class TransformExecutor:
@@ -108,8 +107,9 @@ class TransformExecutor:
                 key = StreamKey(entry.exchange, entry.symbol)
                 if entry.table in CONSUMED_TABLES and self._options.only.allows(key):
                     plan.setdefault(key, []).append(entry)
+        known = {key for key in plan if (self._folder / "trades" / key.exchange / key.symbol).exists()}
         has_trades = {key for key, entries in plan.items() if any(entry.table == "trades" for entry in entries)}
-        return {key: plan[key] for key in sorted(has_trades)}, after
+        return {key: plan[key] for key in sorted(known | has_trades)}, after
 
     def _known_streams(self) -> list[StreamKey]:
         """Streams that have run before, by their checkpoints."""

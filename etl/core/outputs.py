@@ -1,21 +1,32 @@
 """Output files whose layout is a function of their rows: one file per hour or day, rewritten whole while it grows.
 
-A file is replaced by a rename, so a reader sees the old or the new one. Two runs over the same input leave equal
-files, however often they were stopped; nothing needs to be told from the names.
+Under its name a file only ever grows, by a rename that a reader sees done or not done. Rows that were published and
+are replaced come under new names, all of them in one exchange of the folder that holds them (docs/decisions/0011).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
 from etl.core.checkpoints import Move
-from shared.clock import utc_from_us
-from shared.disk import Disk, translated
+from etl.core.staging import Stage, read_rows
+from shared.clock import us_from_utc, utc_from_us
 from shared.partitioning import Partition
 
 _US = {"hour": 3_600_000_000, "day": 86_400_000_000}
+_LABEL = {"hour": "%Y%m%dT%H", "day": "%Y%m%d"}
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of an output: the number of its first row, and the times between which its rows lie."""
+
+    first: int
+    from_us: int
+    until_us: int
 
 
 @dataclass(frozen=True)
@@ -33,104 +44,78 @@ class Output:
     facts: Mapping[str, str] = field(default_factory=dict)  # what each file says of itself
 
     def path(self, unit_us: int) -> Path:
-        """The file of the hour or day that begins at `unit_us`."""
-        moment = utc_from_us(unit_us)
-        label = f"{moment:%Y%m%dT%H}" if self.file_unit == "hour" else f"{moment:%Y%m%d}"
+        """The name that the file of the hour or day beginning at `unit_us` gets when it is new."""
         partition = Partition.of_us(self.exchange, self.symbol, unit_us, unit=self.folder_unit)
-        return self.root / partition.path() / f"{self.stem}_{label}.parquet"
+        return self.root / partition.path() / f"{self.stem}_{self._label(unit_us)}.parquet"
+
+    def find(self, unit_us: int) -> Path | None:
+        """The file of an hour or day, whatever its name has become; None if there is none."""
+        return next(self.path(unit_us).parent.glob(f"{self.stem}_{self._label(unit_us)}*.parquet"), None)
 
     def unit_us(self, us: int) -> int:
         """The beginning of the file's hour or day that holds `us`."""
         return us - us % _US[self.file_unit]
 
-    def stage(self, rows: pl.DataFrame, stage: "Stage") -> list[Move]:
-        """Write into staging every file that these new rows make or change, and say where each goes.
+    def stage(self, rows: pl.DataFrame, stage: Stage) -> None:
+        """Write into staging every file that these new rows make or change.
 
-        Rows that stood at or after the first new number are replaced.
+        Published rows numbered `stage.first` or above do not count: what is staged takes their place.
         """
         unit = pl.col(self.moment).dt.timestamp("us") // _US[self.file_unit] * _US[self.file_unit]
-        moves = []
         parts = rows.with_columns(_unit=unit).partition_by("_unit", as_dict=True, include_key=False)
-        for (unit_us,), part in sorted(parts.items()):
-            final = self.path(int(unit_us))
-            kept = _read(final, pl.col(self.order) < rows[self.order][0])
-            whole = part if kept is None else pl.concat([kept, part])
-            moves.append(stage.write(whole.sort(self.order), final, self.facts))
-        return moves
+        for (key,), part in sorted(parts.items()):
+            unit_us = int(key)
+            if unit_us in stage.files:
+                kept = read_rows(stage.files[unit_us])
+            else:
+                old = self.find(unit_us)
+                kept = read_rows(old, pl.col(self.order) < stage.first) if old else part.clear()
+            whole = pl.concat([kept, part]) if kept.height else part  # nothing kept may have other columns
+            stage.write(whole.sort(self.order), unit_us, self.facts)
 
-    def cut(self, first: int, stage: "Stage", *, from_us: int, rewritten: list[Move]) -> list[Move]:
-        """Drop rows numbered `first` and above from the files from `from_us` on that new rows do not rewrite.
+    def appended(self, stage: Stage) -> list[Move]:
+        """Where staged files go that hold what stood there and more."""
+        finals = ((staged, self.find(unit_us) or self.path(unit_us)) for unit_us, staged in sorted(stage.files.items()))
+        return [Move(staged.name, stage.relative(final)) for staged, final in finals]
 
-        For rebuilds alone, so it may list: what stands there is what has to go.
-        """
-        done = {move.final for move in rewritten}
-        moves = []
-        for final in sorted(self._folder.rglob(f"{self.stem}_*.parquet")):
-            if final.name < self.path(self.unit_us(from_us)).name or stage.relative(final) in done:
-                continue
-            kept = _read(final, pl.col(self.order) < first)
-            if kept is not None:
-                gone = Move("", stage.relative(final))
-                moves.append(stage.write(kept, final, self.facts) if kept.height else gone)
-        return moves
-
-    def read(self, span: "Span", *, rows_max: int) -> pl.DataFrame:
+    def read(self, span: Span, *, rows_max: int) -> pl.DataFrame:
         """Rows numbered `span.first` and above, in order; stops after the file that fills `rows_max`.
 
-        Files are named, not listed, so the cost does not grow with the age of the lake. `moment` never goes back, so
-        numbers rise from file to file.
+        The folders of the span are listed and no others, so the cost does not grow with the age of the lake. `moment`
+        never goes back, so numbers rise from file to file.
         """
         parts: list[pl.DataFrame] = []
         rows = 0
-        for unit_us in range(self.unit_us(span.from_us), span.until_us + 1, _US[self.file_unit]):
-            part = _read(self.path(unit_us), pl.col(self.order) >= span.first)
-            if part is not None and part.height:
+        for path in self._files(span.from_us, span.until_us):
+            part = read_rows(path, pl.col(self.order) >= span.first)
+            if part.height:
                 parts.append(part)
                 rows += part.height
             if rows >= rows_max:
                 break
         return pl.concat(parts) if parts else pl.DataFrame()
 
-    @property
-    def _folder(self) -> Path:
-        """Where every file of the stream is."""
-        return self.root / Partition.of_us(self.exchange, self.symbol, 0, unit="month").path().parent.parent
+    def _files(self, from_us: int, until_us: int) -> Iterator[Path]:
+        """The files that hold rows between two times, oldest first."""
+        listed: Path | None = None
+        for unit_us in range(self.unit_us(from_us), until_us + 1, _US[self.file_unit]):
+            folder = self.path(unit_us).parent
+            if folder == listed:
+                continue
+            listed = folder
+            for path in sorted(folder.glob(f"{self.stem}_*.parquet")):
+                if self.unit_us(from_us) <= self.unit_of(path) <= until_us:
+                    yield path
 
+    def unit_of(self, path: Path) -> int:
+        """The hour or day of a file, by its name."""
+        label = path.stem.removeprefix(f"{self.stem}_").partition("-")[0]
+        return us_from_utc(datetime.strptime(label, _LABEL[self.file_unit]).replace(tzinfo=UTC))
 
-@dataclass(frozen=True)
-class Span:
-    """A stretch of an output: the number of its first row, and the times between which its rows lie."""
+    def every_file(self) -> list[Path]:
+        """All files of the stream, oldest first. For rebuilds alone: it lists everything."""
+        folder = self.root / Partition.of_us(self.exchange, self.symbol, 0, unit="month").path().parent.parent
+        return sorted(folder.rglob(f"{self.stem}_*.parquet"), key=self.unit_of)
 
-    first: int
-    from_us: int
-    until_us: int
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Where files wait for their commit."""
-
-    folder: Path
-    base: Path  # what final paths are relative to
-    number: int  # of the commit: a crashed attempt's files are never taken for those of another
-    disk: Disk
-
-    def relative(self, final: Path) -> str:
-        """The final path as a checkpoint names it."""
-        return final.relative_to(self.base).as_posix()
-
-    def write(self, rows: pl.DataFrame, final: Path, facts: Mapping[str, str]) -> Move:
-        """Write a file that will become `final`."""
-        staged = self.folder / f"{self.number:012d}-{final.name}"
-        with translated(staged):
-            rows.write_parquet(
-                staged, compression="zstd", compression_level=3, row_group_size=1 << 17, metadata=dict(facts)
-            )
-        self.disk.sync_file(staged)
-        return Move(staged.name, self.relative(final))
-
-
-def _read(path: Path, wanted: pl.Expr) -> pl.DataFrame | None:
-    if not path.exists():
-        return None
-    return pl.scan_parquet(path, hive_partitioning=False).filter(wanted).collect()
+    def _label(self, unit_us: int) -> str:
+        return format(utc_from_us(unit_us), _LABEL[self.file_unit])

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import polars as pl
 
-from etl.core.bronze import history, read_trades, steps, unconsumed
+from etl.core.bronze import filled_gaps, history, read_trades, steps, unconsumed
+from etl.core.chains import trades_transform
 from etl.core.config import EtlOptions, FilterSpec, StreamKey
-from etl.core.streams import trades_transform
 from etl.tapes.files import Period, Portion
 from etl.tapes.readers import ROWS
 from etl.transforms.trades import BRONZE_COLUMNS
@@ -87,8 +87,10 @@ class BronzeTape:
         ]
         total, done = sum(entry.rows for entry in entries), 0
         transform = trades_transform(self._key.exchange, options)
-        for journals in steps(unconsumed(entries, {}), rows_max=rows_max):
-            rows = read_trades(lake, journals, BRONZE_COLUMNS)
+        every = unconsumed(entries, {})
+        filled = filled_gaps(lake, every)
+        for journals in steps(every, rows_max=rows_max):
+            rows = read_trades(lake, journals, BRONZE_COLUMNS, holes_before=transform.holes_seen, filled=filled)
             done += sum(entry.rows for journal in journals for entry in journal)
             if rows.height:
                 yield Portion(self._period.of(transform.update(rows), "tape_ts"), done / total)
@@ -108,6 +110,6 @@ def _parts(file: Path) -> Iterator[pl.DataFrame]:
 
 def _may_hold(file: Path, period: Period) -> bool:
     """Whether a file of silver, which is named by its hour, can hold trades of the period."""
-    hour = file.stem.rpartition("_")[2]
+    hour = file.stem.rpartition("_")[2].partition("-")[0]  # replaced files have a number behind it
     after = period.since is None or hour >= f"{period.since:%Y%m%dT%H}"
     return after and (period.until is None or hour <= f"{period.until:%Y%m%dT%H}")

@@ -100,17 +100,28 @@ class TradesTransform(BaseTransform):
         self._state = restored
         self._pending = pl.read_ipc(io.BytesIO(restored.pending)) if restored.pending else None
 
-    def update(self, rows: pl.DataFrame) -> pl.DataFrame:
+    @property
+    def holes_seen(self) -> int:
+        """Declared holes that ended so far, in order of arrival."""
+        return self._state.holes_seen
+
+    @property
+    def order(self) -> str:
+        """The column that comes first in the order of trades."""
+        return self._order()[0]
+
+    def update(self, rows: pl.DataFrame, *, before: int | None = None) -> pl.DataFrame:
         """The trades that these bronze rows release.
 
         Args:
-            rows: columns `BRONZE_COLUMNS` in order of arrival, and boolean `after_gap` (a declared hole ends there).
+            rows: columns `BRONZE_COLUMNS` in order of arrival, and `holes_seen`, how many declared holes of the
+                stream had ended when each arrived.
+            before: where rows come in the order of trades, by slices: the `order` (a time in microseconds) with
+                which the next slice begins. Nothing from there on is released.
 
         Raises: LateRows where a trade belongs before one already released.
         """
-        holes_seen = self._state.holes_seen + pl.col("after_gap").cum_sum().cast(pl.Int64)
-        counted = rows.with_columns(holes_seen=holes_seen)
-        valid = counted.filter(self._is_trade())
+        valid = rows.filter(self._is_trade())
         fresh, duplicates = self._unseen(valid)
         waiting = fresh if self._pending is None else pl.concat([self._pending, fresh])
         unique = waiting.filter(self._identity().is_first_distinct())
@@ -121,10 +132,12 @@ class TradesTransform(BaseTransform):
         if watermark is not None:
             held = (ordered["timestamp"].dt.timestamp("us") > watermark - self._lateness_us).to_numpy()
             ready = int(held.argmax()) if held.any() else ordered.height
+        if before is not None:
+            ready = min(ready, int((ordered[self.order].to_physical() < before).sum()))
         self._state = msgspec.structs.replace(
             self._state,
             watermark_us=watermark,
-            holes_seen=self._state.holes_seen + int(rows["after_gap"].sum()),
+            holes_seen=max(self._state.holes_seen, int(rows.select(pl.col("holes_seen").max()).item() or 0)),
             duplicates=self._state.duplicates + duplicates + waiting.height - unique.height,
             rejected=self._state.rejected + rows.height - valid.height,
         )

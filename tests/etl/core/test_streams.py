@@ -1,6 +1,7 @@
 """Batch = stream: whatever the watcher's polls, kills and late rows, silver and gold are those of one batch run."""
 
 import random
+import re
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -94,12 +95,13 @@ def run(lake: Lake, *, end_of_data: bool = False, disk: Disk | None = None) -> N
 def tables(lake: Lake) -> Tables:
     """Every output file's rows, by path, without what tells in which run a row was captured."""
     out = {}
-    for path in sorted(lake.processed.glob("**/*.parquet")):
+    for path in sorted(lake.processed.glob("[sg]*/**/*.parquet")):
+        if "staging" in path.parts:
+            continue
         rows = pl.read_parquet(path, hive_partitioning=False)
-        out[path.relative_to(lake.processed).as_posix()] = rows.drop(
-            "epoch", "seq", "known_at", strict=False
-        ).to_dicts()
-    assert not [path for path in (lake.processed / "staging").glob("**/*") if path.is_file()]
+        name = re.sub(r"-r\d+(?=\.parquet$)", "", path.relative_to(lake.processed).as_posix())
+        assert name not in out, "two files of one day"
+        out[name] = rows.drop("epoch", "seq", "known_at", strict=False).to_dicts()
     return out
 
 
