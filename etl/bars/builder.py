@@ -59,6 +59,7 @@ class Bars(ABC):
     State: ClassVar[type[states.State]] = states.State
     gap_reaches_back: ClassVar[bool] = False  # a gap before the trade that follows a bar flags that bar too
     by_day: bool = False  # no step crosses midnight UTC
+    _no_bars = staticmethod(no_bars)
 
     def __init__(self, params: Mapping[str, str], **options: Unpack[BuilderOptions]) -> None:
         if unknown := sorted(set(options) - set(BuilderOptions.__annotations__)):
@@ -111,7 +112,7 @@ class Bars(ABC):
         """
         frame = frame_of_trades(trades)
         if frame.is_empty():
-            return no_bars()
+            return self._no_bars()
         stream = stream_of(frame, self._stream)
         before = self.counters
         given = read(frame, first_number=before.n_trades + before.n_dup + before.n_late + before.n_skipped)
@@ -126,7 +127,7 @@ class Bars(ABC):
                 _refuse_late(batch, int(on_time.argmin()), n_untimely)
             n_late += n_untimely
             batch = batch.rows(on_time)
-        bars, done = self._fold(batch) if len(batch.ts) else (no_bars(), self._standing())
+        bars, done = self._fold(batch) if len(batch.ts) else (self._no_bars(), self._standing())
         self._gate.remember(verdict)
         self._bar, self._progress, self._signs = done.bar, done.progress, done.signs
         self._bar_seq += len(bars)
@@ -217,11 +218,9 @@ class Bars(ABC):
     def _ended(self, reason: str) -> pl.DataFrame:
         """The open bar as a frame, ended before its time."""
         if not self._bar.is_open:
-            return no_bars()
-        table = self._bar.table()
-        facts = self._cut_short(reason, self._progress, self._bar)
+            return self._no_bars()
         ids = pl.Series([self._bar.first_id]), pl.Series([self._bar.last_id])
-        return frame_of(table, self._labels(table.times), facts, ids=ids, bar_seq=self._bar_seq)
+        return self._framed(self._bar.table(), self._cut_short(reason, self._progress, self._bar), ids)
 
     def _cut_short(self, reason: str, progress: Any, bar: OpenBar) -> Facts:
         own = self._open_facts(progress, bar)
@@ -245,13 +244,14 @@ class Bars(ABC):
                 if table.times.shape[1] > 1:
                     tables.append(table._replace(sums=table.sums[:, :-1], times=table.times[:, :-1]))
                     facts.append(cut.facts)
-        bars = no_bars()
+        bars = self._no_bars()
         if tables:
             closed = joined(tables)
-            ids = ids_of(trades.ids, closed.times, self._bar)
-            labels = self._labels(closed.times)
-            bars = frame_of(closed, labels, joined_facts(facts), ids=ids, bar_seq=self._bar_seq)
+            bars = self._framed(closed, joined_facts(facts), ids_of(trades.ids, closed.times, self._bar))
         return bars, at._replace(bar=at.bar.named(trades.ids))
+
+    def _framed(self, table: Table, facts: Facts, ids: tuple[pl.Series, pl.Series]) -> pl.DataFrame:
+        return frame_of(table, self._labels(table.times), facts, ids=ids, bar_seq=self._bar_seq)
 
     def _stepped(self, step: Step, at: _Fold) -> tuple[Table, Cut, _Fold]:
         """(a step's bars, the last one left open; what the kind says of them; where it leads)."""

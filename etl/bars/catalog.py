@@ -27,7 +27,7 @@ def bar_types() -> dict[str, type[Bars]]:
     """
     modules = (importlib.import_module(f"etl.bars.{found.name}") for found in pkgutil.iter_modules(etl.bars.__path__))
     classes = {cls for module in modules for _, cls in inspect.getmembers(module, inspect.isclass)}
-    found = {cls.kind: cls for cls in classes if issubclass(cls, Bars) and cls.kind}
+    found = {cls.kind: cls for cls in classes if issubclass(cls, Bars) and vars(cls).get("kind")}
     return dict(sorted(found.items()))
 
 

@@ -104,6 +104,21 @@ def _column(name: str, dtype: pl.DataType, values: Column | None, count: int) ->
     return column.fill_nan(None) if name in FACT_COLUMNS and dtype == pl.Float64 else column
 
 
+def exact_sides(table: Table, first_ids: pl.Series) -> list[pl.Series]:
+    """What buyers and sellers took, to the last digit: volume and value of each side."""
+    sums, scales = table.sums, (table.size_scale, table.price_scale + table.size_scale)
+    columns = []
+    for side, size, value in (
+        ("buy", kernels.BUY_VOLUME, kernels.VALUE_CELLS[1]),
+        ("sell", kernels.SELL_VOLUME, kernels.VALUE_CELLS[2]),
+    ):
+        exact = {"volume": limbs(sums[size]), "dollar_volume": (sums[value[0]], sums[value[1]])}
+        for (what, numbers), scale in zip(exact.items(), scales, strict=True):
+            name = f"{side}_{what}"
+            columns.append(decimals(numbers, scale=scale, name=name, first_ids=first_ids).alias(f"{name}_exact"))
+    return columns
+
+
 def _amounts(table: Table, first_ids: pl.Series) -> dict[str, Column]:
     """Prices, sums and counts."""
     sums, ones = table.sums, np.ones(table.times.shape[1], dtype=np.int64)

@@ -14,7 +14,6 @@ from etl.bars.calendar import Calendar, calendar_of
 from etl.bars.frame import Labels
 from etl.bars.kernels import FIRST_US, disorder
 from etl.bars.open_bar import OpenBar
-from etl.bars.schema import no_bars
 from etl.bars.steps import Cut, Step, no_stops
 from etl.bars.threshold import Number
 from etl.bars.trades import Int64s, Trades
@@ -71,7 +70,7 @@ class TimeBars(Bars):
 
         For a caller who knows that all trades before `us` have been given: those that still come are late.
         """
-        bars = no_bars()
+        bars = self._no_bars()
         if self._bar.is_open and self._calendar.end_us(self._bar.times[FIRST_US]) <= us:
             is_partial = self._calendar.start_us(self._bar.times[FIRST_US]) == self._progress.broken_us
             bars = self._ended("time").with_columns(is_partial=pl.lit(value=is_partial))
