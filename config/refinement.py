@@ -82,6 +82,13 @@ class BarSet(Section):
         return dict(self.model_extra or {})
 
 
+class Candles(Section):
+    """Candles of the exchange's clock, for every stream that is refined."""
+
+    intervals: ListOf[str] = ("1m", "5m", "15m", "30m", "1h", "4h", "12h", "1d", "1w")
+    """Lengths to keep. The finest is made of trades, each longer one of the next shorter that divides it; []: none."""
+
+
 class Etl(OldKeys):
     """From bronze to silver and gold."""
 
@@ -94,5 +101,6 @@ class Etl(OldKeys):
     side_convention: Mapping[StoredExchange, SideNames] = Field(default={})
     """Whose side an exchange's trades name: taker, maker or unknown; a change makes its silver and bars anew."""
     channels: Channels = Channels()
+    candles: Candles = Candles()
     bars: Annotated[tuple[BarSet, ...], Strict(False)] = ()
     """The bar sets to make."""

@@ -12,6 +12,7 @@ from config.config import Settings
 from config.problems import SettingsRefused, quoted
 from config.section import Number
 from etl.bars import Bars, bar_set_id, bar_types, new_bars
+from etl.bars.ladder import rungs
 from etl.core.config import BarSet, FilterSpec
 
 OURS = frozenset({"late", "dedup_window", "state"})  # said by whoever runs a builder, not by who describes a set
@@ -50,6 +51,17 @@ def bar_sets(settings: Settings) -> tuple[BarSet, ...]:
     if problems:
         raise SettingsRefused(problems)
     return tuple(found.values())
+
+
+def candle_intervals(settings: Settings) -> tuple[str, ...]:
+    """The intervals of the settings' candles, finest first.
+
+    Raises: SettingsRefused.
+    """
+    try:
+        return tuple(rungs(settings.etl.candles.intervals))
+    except ValueError as error:
+        raise SettingsRefused([f"etl.candles.intervals: {error}"]) from error
 
 
 def described(kind: str, parameters: Mapping[str, Any]) -> BarSet:

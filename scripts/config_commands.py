@@ -51,13 +51,14 @@ def _capture(settings: Settings) -> Iterator[str]:
 
 
 def _refinement(settings: Settings) -> Iterator[str]:
-    from scripts.bar_sets import bar_sets  # here, as above
+    from scripts.bar_sets import bar_sets, candle_intervals  # here, as above
 
-    sets = bar_sets(settings)
+    sets, intervals = bar_sets(settings), candle_intervals(settings)
     if not settings.etl.channels.trades.enabled:
         yield "refine: nothing; etl.channels.trades is off"
         return
     yield "refine: trades (ticker and orderbook stay in bronze in this version)"
+    yield f"candles: {', '.join(intervals) or 'none'}"
     for bars in sets:
         said = " ".join(str(value) for value in bars.params.values())
         yield f"bars: {bars.type} {said} of {', '.join(bars.where.symbols or ('every symbol',))}"

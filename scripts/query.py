@@ -19,7 +19,7 @@ from storage.lake import tables
 
 def query(
     sql: Annotated[
-        str, typer.Argument(help="SQL over trades, gaps, ..., silver_trades, bars. Empty: list the tables.")
+        str, typer.Argument(help="SQL over trades, silver_trades, gold_candles, bars, ... Empty: list the tables.")
     ] = "",
     config: ConfigFile = DEFAULT_FILE,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,

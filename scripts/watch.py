@@ -13,7 +13,7 @@ from etl.core.config import EtlOptions, FilterSpec
 from etl.core.executor import TransformExecutor
 from etl.transforms.trades import TradesTransform
 from etl.watcher import watch as run_watcher
-from scripts.bar_sets import bar_sets
+from scripts.bar_sets import bar_sets, candle_intervals
 from scripts.config_commands import ConfigFile
 from shared.errors import SettingsInvalid
 from shared.log import configure
@@ -68,6 +68,7 @@ def etl_options(settings: Settings, *, only: FilterSpec = FilterSpec()) -> EtlOp
     return EtlOptions(
         settings.lake(),
         lateness_s=settings.etl.lateness_s,
+        candles=candle_intervals(settings),
         bars=bar_sets(settings),
         trades=trades.processor_options,
         side_convention=settings.etl.side_convention,

@@ -189,6 +189,10 @@ class Lake:
         """The root of a table of findings about the data."""
         return self.processed / "quality" / _safe(table)
 
+    def candles(self, interval: str) -> Path:
+        """The root of the candles of one interval."""
+        return self.processed / self.tier_gold / "candles" / f"interval={_safe(interval)}"
+
     def bars(self, bar_set: str) -> Path:
         """The root of one bar set."""
         return self.processed / self.tier_gold / "bars" / f"bar_set={_safe(bar_set)}"

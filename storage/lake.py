@@ -16,7 +16,10 @@ class LakeTable:
 
 
 def tables(lake: Lake) -> list[LakeTable]:
-    """Every table that has files: bronze by its name, `silver_<name>`, `quality_<name>`, `bars` with all its sets."""
+    """Every table that has files: bronze by its name, `silver_<name>`, `quality_<name>`, `gold_candles` and `bars`.
+
+    `candles` are those of the exchange, in bronze; `gold_candles` ours, from trades.
+    """
     found = [
         LakeTable(path.name, f"{lake.ready}/*/{path.name}/**/*.parquet") for path in _unique(lake.ready.glob("*/*"))
     ]
@@ -24,9 +27,8 @@ def tables(lake: Lake) -> list[LakeTable]:
     found += [LakeTable(f"silver_{path.name}", f"{path}/**/*.parquet") for path in _unique(silver.glob("*"))]
     quality = lake.quality("any").parent
     found += [LakeTable(f"quality_{path.name}", f"{path}/**/*.parquet") for path in _unique(quality.glob("*"))]
-    bars = lake.bars("any").parent
-    if bars.is_dir():
-        found.append(LakeTable("bars", f"{bars}/**/*.parquet"))
+    gold = {"gold_candles": lake.candles("any").parent, "bars": lake.bars("any").parent}
+    found += [LakeTable(name, f"{root}/**/*.parquet") for name, root in gold.items() if root.is_dir()]
     return found
 
 

@@ -54,6 +54,7 @@ class EtlOptions:
 
     lake: Lake
     lateness_s: float = 10.0
+    candles: tuple[str, ...] = ()  # intervals of the ladder, for every stream
     bars: tuple[BarSet, ...] = ()
     trades: Mapping[str, Any] = field(default_factory=dict)  # further options of the trades transform
     side_convention: Mapping[str, SideNames] = field(default_factory=dict)  # by exchange; else shared.exchange_facts
