@@ -24,13 +24,24 @@ class Chain:
     """One chain of one stream: its output and its checkpoints."""
 
     def __init__(
-        self, name: str, output: Output, options: EtlOptions, *, make: Callable[[bytes | None], BaseTransform]
+        self,
+        name: str,
+        output: Output,
+        options: EtlOptions,
+        *,
+        make: Callable[[bytes | None], BaseTransform],
+        made_of: str = "",
     ) -> None:
         self._make, self.output, self._options = make, output, options
         folder = options.lake.state / "etl" / name / output.exchange / output.symbol
         self._store = CheckpointStore(folder, options.lake.processed, disk=options.disk)
         template = make(None)
-        self._identity = (template.name, template.version, template.rules, options_hash([name, output.folder_unit]))
+        self._identity = (
+            f"{template.name} of {made_of}" if made_of else template.name,
+            template.version,
+            template.rules,
+            options_hash([name, output.folder_unit]),
+        )
         self._stage: Stage | None = None
         self._replaced_from_us: int | None = None  # set while what stands after the current rows is to be replaced
         self.current = self._beginning()

@@ -1,4 +1,4 @@
-"""Output files whose layout is a function of their rows: one file per hour or day, rewritten whole while it grows.
+"""Output files whose layout is a function of their rows: one per hour, day or month, rewritten whole while it grows.
 
 Under its name a file only ever grows, by a rename that a reader sees done or not done. Rows that were published and
 are replaced come under new names, all of them in one exchange of the folder that holds them (docs/decisions/0011).
@@ -16,8 +16,9 @@ from etl.core.staging import Stage, read_rows
 from shared.clock import us_from_utc, utc_from_us
 from shared.partitioning import Partition
 
-_US = {"hour": 3_600_000_000, "day": 86_400_000_000}
-_LABEL = {"hour": "%Y%m%dT%H", "day": "%Y%m%d"}
+_LABEL = {"hour": "%Y%m%dT%H", "day": "%Y%m%d", "month": "%Y%m"}
+_STEP_US = {"hour": 3_600_000_000, "day": 86_400_000_000, "month": 86_400_000_000}  # such steps pass over no folder
+_LENGTH = {"hour": "1h", "day": "1d", "month": "1mo"}
 
 
 @dataclass(frozen=True)
@@ -39,29 +40,29 @@ class Output:
     stem: str  # first part of the file names
     order: str  # column that counts the rows, contiguous from 0
     moment: str  # column whose time decides the file; it never goes back
-    file_unit: str  # hour | day: one file each
+    file_unit: str  # hour | day | month: one file each
     folder_unit: str  # day | month: the deepest partition
     facts: Mapping[str, str] = field(default_factory=dict)  # what each file says of itself
 
     def path(self, unit_us: int) -> Path:
-        """The name that the file of the hour or day beginning at `unit_us` gets when it is new."""
+        """The name that the file of the unit beginning at `unit_us` gets when it is new."""
         partition = Partition.of_us(self.exchange, self.symbol, unit_us, unit=self.folder_unit)
         return self.root / partition.path() / f"{self.stem}_{self._label(unit_us)}.parquet"
 
     def find(self, unit_us: int) -> Path | None:
-        """The file of an hour or day, whatever its name has become; None if there is none."""
+        """The file of a unit, whatever its name has become; None if there is none."""
         return next(self.path(unit_us).parent.glob(f"{self.stem}_{self._label(unit_us)}*.parquet"), None)
 
     def unit_us(self, us: int) -> int:
-        """The beginning of the file's hour or day that holds `us`."""
-        return us - us % _US[self.file_unit]
+        """The beginning of the file's hour, day or month that holds `us`."""
+        return self._begin_us(self._label(us))
 
     def stage(self, rows: pl.DataFrame, stage: Stage) -> None:
         """Write into staging every file that these new rows make or change.
 
         Published rows numbered `stage.first` or above do not count: what is staged takes their place.
         """
-        unit = pl.col(self.moment).dt.timestamp("us") // _US[self.file_unit] * _US[self.file_unit]
+        unit = pl.col(self.moment).dt.truncate(_LENGTH[self.file_unit]).dt.timestamp("us")
         parts = rows.with_columns(_unit=unit).partition_by("_unit", as_dict=True, include_key=False)
         for (key,), part in sorted(parts.items()):
             unit_us = int(key)
@@ -98,7 +99,7 @@ class Output:
     def _files(self, from_us: int, until_us: int) -> Iterator[Path]:
         """The files that hold rows between two times, oldest first."""
         listed: Path | None = None
-        for unit_us in range(self.unit_us(from_us), until_us + 1, _US[self.file_unit]):
+        for unit_us in range(self.unit_us(from_us), until_us + 1, _STEP_US[self.file_unit]):
             folder = self.path(unit_us).parent
             if folder == listed:
                 continue
@@ -108,9 +109,9 @@ class Output:
                     yield path
 
     def unit_of(self, path: Path) -> int:
-        """The hour or day of a file, by its name."""
+        """The beginning of a file's unit, by its name."""
         label = path.stem.removeprefix(f"{self.stem}_").partition("-")[0]
-        return us_from_utc(datetime.strptime(label, _LABEL[self.file_unit]).replace(tzinfo=UTC))
+        return self._begin_us(label)
 
     def every_file(self) -> list[Path]:
         """All files of the stream, oldest first. For rebuilds alone: it lists everything."""
@@ -119,3 +120,6 @@ class Output:
 
     def _label(self, unit_us: int) -> str:
         return format(utc_from_us(unit_us), _LABEL[self.file_unit])
+
+    def _begin_us(self, label: str) -> int:
+        return us_from_utc(datetime.strptime(label, _LABEL[self.file_unit]).replace(tzinfo=UTC))

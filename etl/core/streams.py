@@ -24,12 +24,13 @@ from etl.core.bronze import (
     steps,
     unconsumed,
 )
-from etl.core.chains import GENERATIONS_REMEMBERED, Chain, bars_chain, trades_chain
+from etl.core.candles import run_candles
+from etl.core.chains import Chain, bars_chain, trades_chain
 from etl.core.checkpoints import Checkpoint
 from etl.core.config import EtlOptions, StreamKey
+from etl.core.following import follow_revisions, run_bars
 from etl.core.replay import Replay
 from etl.transforms.trades import BRONZE_COLUMNS, TradesTransform
-from shared.clock import us_from_utc
 from shared.exchange_facts import ids_prove_order
 from storage.published import Published
 
@@ -65,6 +66,7 @@ def run_stream(
         result.trades_out += rows.height
         chain.add(rows, position=chain.current.position)
         chain.commit(transform.snapshot(), finished=True)
+    result.bars.update(run_candles(key, chain, options))
     for bar_set in options.bars:
         if bar_set.where.allows(key):
             bars = bars_chain(key, bar_set, options)
@@ -157,47 +159,3 @@ def _trades_transform(chain: Chain) -> TradesTransform:
     transform = chain.transform()
     assert isinstance(transform, TradesTransform)
     return transform
-
-
-def run_bars(chain: Chain, silver: Chain, *, rows_max: int) -> int | None:
-    """Bring one bar set up to silver; how many bars were written, None if there was nothing to do."""
-    written: int | None = None
-    transform = chain.transform()
-    while True:
-        position = chain.current.position
-        behind = position.get("ordinal", 0) < silver.current.rows_out
-        ended = not behind and silver.current.finished and not chain.current.finished
-        if not behind and not ended and not chain.replaces:
-            return written
-        bars = transform.finish() if ended else pl.DataFrame()
-        if behind:
-            rows = silver.read(
-                position.get("ordinal", 0), rows_max=rows_max, near_us=position.get("near_us", silver.current.first_us)
-            )
-            assert rows.height, "silver counts rows that its files do not hold"
-            assert rows["ordinal"][0] == position.get("ordinal", 0), "a hole in silver's numbers"
-            bars = transform.update(rows)
-            position = {"ordinal": rows["ordinal"][-1] + 1, "near_us": us_from_utc(rows["tape_ts"][-1])}
-        chain.add(bars, position=position)
-        written = (written or 0) + bars.height
-        if chain.replaces and position.get("ordinal", 0) < silver.current.rows_out:
-            continue  # readers go from all of the old bars to all of the new ones
-        chain.commit(transform.snapshot(), input_generation=silver.current.generation, finished=ended)
-
-
-def follow_revisions(chain: Chain, silver: Chain) -> None:
-    """Go back if silver replaced rows that the chain had used, or goes on after an end that had been declared."""
-    current = chain.current
-    revised = current.input_generation != silver.current.generation and not unharmed(current, silver)
-    went_on = current.finished and current.position.get("ordinal", 0) < silver.current.rows_out
-    if revised or went_on:
-        chain.go_back(next(chain.earlier(lambda checkpoint: unharmed(checkpoint, silver))))
-
-
-def unharmed(checkpoint: Checkpoint, silver: Chain) -> bool:
-    """Whether every silver row that a checkpoint of bars was made from still stands."""
-    revised = silver.current.revised
-    since = [first for generation, first in revised if generation > checkpoint.input_generation]
-    oldest = revised[0][0] if revised else 0
-    forgotten = len(revised) == GENERATIONS_REMEMBERED and checkpoint.input_generation < oldest
-    return not forgotten and checkpoint.position.get("ordinal", 0) <= min(since, default=2**62)

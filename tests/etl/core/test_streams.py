@@ -36,6 +36,8 @@ BARS = (
     BarSet("dollar", {"threshold": "2500"}),
 )
 
+CANDLES = ("5s", "15s", "1m")
+
 
 def market(seed: int, *, exchange: str, trades: int) -> list[Trade]:
     """Trades of a seeded walk, in the exchange's order; ids have no hole."""
@@ -81,7 +83,9 @@ class Recorder:
 
 
 def options(lake: Lake, disk: Disk | None = None) -> EtlOptions:
-    return EtlOptions(lake, lateness_s=10, bars=BARS, disk=disk or Disk(durable=False), rows_per_step=50)
+    return EtlOptions(
+        lake, lateness_s=10, candles=CANDLES, bars=BARS, disk=disk or Disk(durable=False), rows_per_step=50
+    )
 
 
 def run(lake: Lake, *, end_of_data: bool = False, disk: Disk | None = None) -> None:
@@ -361,7 +365,7 @@ def test_ids_that_begin_again_are_other_trades_however_polls_cut(tmp_path: Path)
     recorder = Recorder(lake, "bitfinex")
     for start in range(0, 80, 20):
         recorder.record([again[start : start + 20]])
-        options = EtlOptions(lake, bars=BARS, disk=Disk(durable=False), trades={"dedup_window": 10})
+        options = EtlOptions(lake, candles=CANDLES, bars=BARS, disk=Disk(durable=False), trades={"dedup_window": 10})
         executor = TransformExecutor(options)
         executor.run(end_of_data=start == 60)
         executor.close()
