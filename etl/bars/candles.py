@@ -4,7 +4,7 @@ from typing import Unpack
 
 import polars as pl
 
-from etl.bars.builder import Common
+from etl.bars.builder import BuilderOptions
 from etl.bars.calendar import Months, Steps, calendar_of
 from etl.bars.frame import Facts, Table, exact_sides
 from etl.bars.interval import TimeBars
@@ -35,7 +35,7 @@ class TradeCandles(TimeBars):
 
     Args:
         interval: as of `TimeBars`.
-        options: see `etl.bars.builder.Common`.
+        options: see `etl.bars.builder.BuilderOptions`.
 
     >>> from datetime import UTC, datetime
     >>> times = [datetime(2026, 1, 1, 0, minute, tzinfo=UTC) for minute in (0, 0, 1)]
@@ -44,7 +44,7 @@ class TradeCandles(TimeBars):
     [('1m', 2, 4.0)]
     """
 
-    def __init__(self, *, interval: Number, **options: Unpack[Common]) -> None:
+    def __init__(self, *, interval: Number, **options: Unpack[BuilderOptions]) -> None:
         super().__init__(interval=interval, **options)
         self.interval = interval_name(interval)
 
