@@ -76,7 +76,11 @@ def shaped(raw: pl.DataFrame, layout: Layout, *, file: str, first_row: int, unit
     Raises: InputUnreadable for a row that is no trade, unless the layout skips such rows.
     """
     time = raw["timestamp"]
-    parts = {"timestamp": moments(time, unit), "row": _rows(raw, first_row), **_numbers(raw)}
+    parts = {
+        "timestamp": moments(time, unit),
+        "row": pl.int_range(first_row, first_row + len(raw), eager=True),
+        **_numbers(raw),
+    }
     for name in ("exchange", "symbol"):
         if name in raw.columns:
             parts[name] = raw[name].cast(pl.String)
@@ -84,7 +88,9 @@ def shaped(raw: pl.DataFrame, layout: Layout, *, file: str, first_row: int, unit
         parts["side"] = side
     if "trade_id" in raw.columns:
         ids = raw["trade_id"].cast(pl.String)
-        parts["trade_id"] = ids.zip_with(ids.fill_null("") != "", _rows(raw, first_row).cast(pl.String))
+        if ids.null_count() or (ids == "").any():
+            ids = ids.zip_with(ids.fill_null("") != "", parts["row"].cast(pl.String))
+        parts["trade_id"] = ids
     if "trade_seq" in raw.columns:
         parts["trade_seq"] = raw["trade_seq"].cast(pl.Int64, strict=False)
     if "known_at" in raw.columns and isinstance(raw["known_at"].dtype, pl.Datetime):
@@ -103,10 +109,6 @@ def shaped(raw: pl.DataFrame, layout: Layout, *, file: str, first_row: int, unit
 def first_unit(raw: pl.DataFrame) -> TimeUnit | None:
     """The unit of the first time that is a number; None where times are not numbers."""
     return unit_of(raw["timestamp"])
-
-
-def _rows(raw: pl.DataFrame, first: int) -> pl.Series:
-    return pl.int_range(first, first + len(raw), eager=True)
 
 
 def _numbers(raw: pl.DataFrame) -> dict[str, pl.Series]:
@@ -132,6 +134,8 @@ def _sides(raw: pl.DataFrame, names: SideNames) -> pl.Series | None:
     """The taker's side: buy, sell, or null where it is not said."""
     if "side" in raw.columns:
         words, meaning = raw["side"], _SIGNS
+        if names == "taker" and words.dtype == pl.String and words.is_in(["buy", "sell"]).all():
+            return words
         if names == "maker":
             meaning = {word: _TURNED[side] for word, side in _SIGNS.items()}
     elif "is_buyer_maker" in raw.columns:

@@ -83,10 +83,10 @@ class FileTape:
 
         Raises: InputUnreadable for a file, column or row that cannot be used, and for trades out of order.
         """
-        for trades, share, _ in self._shaped():
-            rows = f"{trades['file'][0]}: rows {trades['row'][0]} to {trades['row'][-1]}"
-            ordered = self._in_order(trades)
-            yield Portion(self._numbered(ordered), share, rows)
+        for trades, share, file in self._shaped():
+            rows = f"{file}: rows {trades['row'][0]} to {trades['row'][-1]}"
+            self._check_order(trades, file)
+            yield Portion(self._numbered(trades), share, rows)
 
     def sorted_portions(self) -> Iterator[Portion]:
         """As `portions`, sorted in memory first."""
@@ -103,8 +103,8 @@ class FileTape:
         sizes = [table.path.stat().st_size for table in self._tables]
         done = 0
         for table, sources, size in zip(self._tables, self._sources, sizes, strict=True):
-            for trades, share, _ in self._of_file(table, sources):
-                yield Portion(trades, (done + share * size) / max(1, sum(sizes)))
+            for trades, share, file in self._of_file(table, sources):
+                yield Portion(trades, (done + share * size) / max(1, sum(sizes)), file)
             done += size
 
     def _of_file(self, table: Table, sources: dict[str, str]) -> Iterator[Portion]:
@@ -125,7 +125,7 @@ class FileTape:
             self.rejected += found.rejected
             trades = self._of_stream(self._period.of(found.trades, "timestamp"), table.path)
             if len(trades):
-                yield Portion(trades.with_columns(file=pl.lit(str(table.path))), share)
+                yield Portion(trades, share, str(table.path))
 
     def _of_stream(self, trades: pl.DataFrame, path: Path) -> pl.DataFrame:
         """The rows of the wanted stream, of which there must be only one."""
@@ -149,22 +149,21 @@ class FileTape:
             self._stream[name] = first
         return trades
 
-    def _in_order(self, trades: pl.DataFrame) -> pl.DataFrame:
-        """The trades, if their times do not fall; with sequence numbers the builder sees to the order."""
+    def _check_order(self, trades: pl.DataFrame, file: str) -> None:
+        """Refuse times that fall; with sequence numbers the builder sees to the order."""
         if self._may_be_late or _has_seq(trades):
-            return trades
+            return
         us = trades["timestamp"].to_physical()
         before = us.shift(1, fill_value=self._last_us if self._last_us is not None else us[0])
         falls = (us < before).arg_true()
         if len(falls):
             row = int(falls[0])
             raise InputUnreadable(
-                f"{trades['file'][row]}: row {trades['row'][row]} is out of order: "
+                f"{file}: row {trades['row'][row]} is out of order: "
                 f"{utc_from_us(us[row]):%Y-%m-%dT%H:%M:%S.%f} after {utc_from_us(before[row]):%Y-%m-%dT%H:%M:%S.%f}",
                 hint=_UNSORTED_HINT,
             )
         self._last_us = int(us[-1])
-        return trades
 
     def _numbered(self, trades: pl.DataFrame) -> pl.DataFrame:
         """The trades as builders take them; those without an id are told apart by their place."""
@@ -178,7 +177,7 @@ class FileTape:
                 latest = latest.clip(lower_bound=self._tape)
             self._tape = latest[-1]
             trades = trades.with_columns(latest)
-        return trades.drop("row", "file", "exchange", "symbol", strict=False)
+        return trades.drop("row", "exchange", "symbol", strict=False)
 
     def _named(self, name: str, wanted: Sequence[str], form: Callable[[str], str]) -> str | None:
         found = self._stream[name] or (wanted[0] if len(wanted) == 1 else None)

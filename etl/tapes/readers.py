@@ -12,8 +12,8 @@ import zstandard
 
 from shared.errors import InputUnreadable
 
-ROWS = 1 << 20  # in a portion of Parquet or Arrow
-BLOCK_BYTES = 32 << 20  # of CSV text in a portion
+ROWS = 1 << 18  # in a portion of Parquet or Arrow
+BLOCK_BYTES = 8 << 20  # of CSV text in a portion
 _PARQUET, _ARROW = (".parquet", ".pq"), (".arrow", ".ipc", ".feather")
 _CSV = (".csv", ".tsv", ".txt")
 _PACKED: dict[str, Callable[[Any], Any]] = {
