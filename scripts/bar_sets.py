@@ -11,11 +11,13 @@ from typing import Any
 from config.config import Settings
 from config.problems import SettingsRefused, quoted
 from config.section import Number
-from etl.bars import Bars, bar_set_id, bar_types, new_bars
+from etl.bars import bar_set_id, bar_types, new_bars
+from etl.bars.catalog import bar_type
+from etl.bars.catalog import parameters as names_of
 from etl.bars.ladder import rungs
 from etl.core.config import BarSet, FilterSpec
 
-OURS = frozenset({"late", "dedup_window", "state"})  # said by whoever runs a builder, not by who describes a set
+OURS = frozenset({"late", "dedup_window"})  # said by whoever runs a builder, not by who describes a set
 _MUST_BE = re.compile(r"\w+(?: of \w+ bars)? must be (.+), was .*", re.DOTALL)
 
 
@@ -69,27 +71,34 @@ def described(kind: str, parameters: Mapping[str, Any]) -> BarSet:
 
     Raises: SetRefused.
     """
-    known = bar_types()
-    if kind not in known:
-        raise SetRefused("type", f"found {quoted(kind)}, expected one of {', '.join(known)}")
-    names = parameters_of(known[kind])
+    try:
+        cls = bar_type(kind)
+    except ValueError:
+        raise SetRefused("type", f"found {quoted(kind)}, expected one of {', '.join(bar_types())}") from None
+    names = parameters_of(cls.kind)
     for name in parameters:
         if name not in names:
-            raise SetRefused(name, f"unknown key for `type: {kind}`{_instead_of(name, list(names))}")
-    for name, parameter in names.items():
-        if parameter.default is inspect.Parameter.empty and name not in parameters:
+            raise SetRefused(name, f"unknown key for `type: {kind}`{_instead_of(name, names)}")
+    for name in required_of(cls.kind):
+        if name not in parameters:
             raise SetRefused(name, "found nothing, expected a value")
     given = {name: exact(value) for name, value in parameters.items()}
     try:
         new_bars(kind, **given)
     except ValueError as error:
         raise _refused(str(error), parameters) from error
-    return BarSet(kind, given)
+    return BarSet(cls.kind, given)
 
 
-def parameters_of(kind: type[Bars]) -> dict[str, inspect.Parameter]:
-    """The parameters that describe a set of this kind, in the order of its signature."""
-    return {name: found for name, found in inspect.signature(kind).parameters.items() if name not in OURS}
+def parameters_of(kind: str) -> list[str]:
+    """The names of the parameters that describe a set of this kind."""
+    return [name for name in names_of(kind) if name not in OURS]
+
+
+def required_of(kind: str) -> list[str]:
+    """Those of them that have no default."""
+    found = inspect.signature(bar_type(kind)).parameters.values()
+    return [each.name for each in found if each.kind is each.KEYWORD_ONLY and each.default is each.empty]
 
 
 def exact(value: Any) -> Any:
@@ -104,7 +113,8 @@ def exact(value: Any) -> Any:
 
 def _refused(message: str, parameters: Mapping[str, Any]) -> SetRefused:
     """A builder's refusal, which begins with the name of the parameter."""
-    name = message.partition(" ")[0]
+    found = re.match(r"\w+", message)
+    name = found[0] if found else ""
     if name not in parameters:
         return SetRefused("", message)
     wanted = _MUST_BE.fullmatch(message)

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Literal, NamedTuple, TypeAlias, TypedDict
 
-from etl.bars.threshold import Number, finite, plain, positive
+from etl.bars.threshold import Number, finite, plain, positive, whole
 from etl.bars.ticks import TickUnit, checked_unit
 
 Preset: TypeAlias = Literal["guarded", "guarded_ema", "afml_literal", "mlfinlab_like"]
@@ -134,10 +134,10 @@ def adaptation_of(
 ) -> Adaptation:
     """The checked parameters. Raises: ValueError."""
     preset = tuning.get("preset", "guarded")
-    if preset not in PRESETS:
+    if preset not in tuple(PRESETS):
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, was {preset!r}")
-    ticks_init = _whole(expected_ticks_init, "expected_ticks_init")
-    ewma_window = _whole(tuning.get("ewma_window", 15), "ewma_window")
+    ticks_init = whole(expected_ticks_init, "expected_ticks_init")
+    ewma_window = whole(tuning.get("ewma_window", 15), "ewma_window")
     window = tuning.get("imbalance_window")
     bounds, expected = tuning.get("bounds"), tuning.get("expected_ticks")
     max_ticks = tuning.get("max_ticks")
@@ -147,17 +147,17 @@ def adaptation_of(
         raise ValueError(f"run_threshold must be 'afml' or 'jensen', was {run_threshold!r}")
     if bounds is None and preset == "mlfinlab_like":
         raise ValueError("preset 'mlfinlab_like' needs bounds=(lowest, highest) of the expected ticks")
-    if floor_k is not None and not 0 <= floor_k < NEVER:
+    if floor_k is not None and not 0 <= finite(floor_k, "floor_k") < int(NEVER):
         raise ValueError(f"floor_k must be 0 or more, was {floor_k!r}")
     return Adaptation(
         preset=preset,
         expected_ticks_init=ticks_init,
         ewma_window=ewma_window,
-        imbalance_window=ewma_window * ticks_init if window is None else _whole(window, "imbalance_window"),
+        imbalance_window=ewma_window * ticks_init if window is None else whole(window, "imbalance_window"),
         expected_ticks=expected,
         bounds=None if bounds is None else _bounds(bounds),
         floor_k=None if floor_k is None else float(floor_k),
-        max_ticks=None if max_ticks is None else _whole(max_ticks, "max_ticks"),
+        max_ticks=None if max_ticks is None else whole(max_ticks, "max_ticks"),
         init_imbalance=None if init_imbalance is None else finite(init_imbalance, "init_imbalance"),
         run_threshold=run_threshold,
         tick_unit=checked_unit(tuning.get("tick_unit", "print")),
@@ -169,8 +169,10 @@ def _bars_per_day(tuning: Tuning) -> Decimal | None:
     update, per_day = tuning.get("e0_update"), tuning.get("bars_per_day")
     if update not in (None, "daily"):
         raise ValueError(f"e0_update must be 'daily' or left out, was {update!r}")
-    if (update is None) != (per_day is None):
-        raise ValueError("e0_update='daily' and bars_per_day belong together")
+    if update is None and per_day is not None:
+        raise ValueError("bars_per_day belongs to e0_update='daily'")
+    if update is not None and per_day is None:
+        raise ValueError("e0_update='daily' needs bars_per_day")
     return None if per_day is None else positive(per_day, "bars_per_day")
 
 
@@ -182,10 +184,3 @@ def _bounds(bounds: tuple[float, float]) -> tuple[float, float]:
     if low > high:
         raise ValueError(f"bounds must be (lowest, highest), was {bounds!r}")
     return low, high
-
-
-def _whole(value: int, name: str) -> int:
-    number = positive(value, name)
-    if number != int(number) or number > 2**53:
-        raise ValueError(f"{name} must be a whole number above 0, was {value!r}")
-    return int(number)

@@ -19,6 +19,7 @@ from etl.bars.order import Gate
 from etl.bars.schema import no_bars
 from etl.bars.signs import Signed, saved, signed, signed_before
 from etl.bars.steps import Cut, Step, accumulated, step_of
+from etl.bars.threshold import seconds
 from etl.bars.trades import Int64s, Trades, read
 from shared.errors import StateMismatch
 
@@ -72,12 +73,11 @@ class Bars(ABC):
             raise ValueError(f"dedup_window must be at least 1, was {dedup_window}")
         if on_gap not in ("mark", "close"):
             raise ValueError(f"on_gap must be 'mark' or 'close', was {on_gap!r}")
-        if reset_s is not None and not reset_s > 0:
-            raise ValueError(f"gap_reset_s must be positive seconds, was {reset_s!r}")
+        reset_s = None if reset_s is None else seconds(reset_s, "gap_reset_s")
         self._late, self._closes_on_gap = late, on_gap == "close"
         self._reset_us = round(reset_s * 1e6) if reset_s else None
         own: dict[str, str] = {"on_gap": on_gap} if on_gap != "mark" else {}
-        own |= {"gap_reset_s": repr(float(reset_s))} if reset_s else {}
+        own |= {"gap_reset_s": repr(reset_s)} if reset_s else {}
         self.params = dict(sorted({**params, **own}.items()))
         state = options.get("state")
         if state is None:

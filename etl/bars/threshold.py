@@ -6,11 +6,11 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import TypeAlias
 
-DIGITS_MAX = 38  # what the exact columns hold
 Number: TypeAlias = int | float | Decimal | str
 ADV_FRACTION = "adv_fraction"  # in place of a threshold: a part of the days before
 
 _EXPONENT_MAX = 38  # more than any column can hold
+_SECONDS_MAX = 3e11
 _UNITS_US = {
     "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000,
 }  # fmt: skip
@@ -27,10 +27,6 @@ def positive(value: Number, name: str) -> Decimal:
     number = _decimal(value, name)
     if not (number.is_finite() and number > 0):
         raise ValueError(f"{name} must be positive and finite, was {value!r}")
-    if not -_EXPONENT_MAX <= number.adjusted() < _EXPONENT_MAX or len(number.as_tuple().digits) > _EXPONENT_MAX:
-        raise ValueError(f"{name} must have at most {_EXPONENT_MAX} digits, was {str(value)[:60]!r}")
-    if not -DIGITS_MAX <= number.adjusted() <= DIGITS_MAX or len(number.as_tuple().digits) > DIGITS_MAX:
-        raise ValueError(f"{name} must be a number of at most {DIGITS_MAX} digits, was {value!r}")
     return number
 
 
@@ -42,13 +38,36 @@ def finite(value: Number, name: str) -> Decimal:
     return number
 
 
+def whole(value: Number, name: str) -> int:
+    """A whole number above 0 that a float64 holds. Raises: ValueError."""
+    number = positive(value, name)
+    if number != int(number) or number > 2**53:
+        raise ValueError(f"{name} must be a whole number above 0, was {value!r}")
+    return int(number)
+
+
+def seconds(value: Number, name: str) -> float:
+    """A positive number of seconds, of less than ten thousand years. Raises: ValueError."""
+    number = float(positive(value, name))
+    if not number < _SECONDS_MAX:
+        raise ValueError(f"{name} must be less than {_SECONDS_MAX:g} seconds, was {value!r}")
+    return number
+
+
 def _decimal(value: Number, name: str) -> Decimal:
     if isinstance(value, bool):
         raise ValueError(f"{name} must be a number, was {value!r}")  # noqa: TRY004 - one kind of error for a bad value
     try:
-        return Decimal(repr(float(value)) if isinstance(value, float) else str(value).strip())
+        number = Decimal(repr(float(value)) if isinstance(value, float) else str(value).strip())
     except InvalidOperation:
         raise ValueError(f"{name} must be a number, was {value!r}") from None
+    if number.is_finite() and not number.is_zero() and not _fits(number):
+        raise ValueError(f"{name} must have at most {_EXPONENT_MAX} digits, was {str(value)[:60]!r}")
+    return number
+
+
+def _fits(number: Decimal) -> bool:
+    return -_EXPONENT_MAX <= number.adjusted() < _EXPONENT_MAX and len(number.as_tuple().digits) <= _EXPONENT_MAX
 
 
 def plain(number: Decimal) -> str:
