@@ -22,25 +22,39 @@ etl:
   lateness_s: 10
   poll_interval_s: 0.02
   checkpoint_keep_days: 2
+  candles: {{intervals: {candles}}}
   bars:
 {bars}
 storage: {{paths: {{raw_dir: "{root}/raw", processed_dir: "{root}/processed", state_dir: "{root}/state"}}}}
 logging: {{level: error}}
 """
-BARS = (
+CANDLES = ("1m", "5m", "1h", "1d")
+BARS = (  # every kind, and the options that carry something from bar to bar
     "{type: time, interval: 1m}",
-    "{type: time, interval: 1h}",
+    "{type: time, interval: 1h, skip_first_partial: true}",
     "{type: tick, threshold: 40}",
+    "{type: tick, threshold: 25, tick_unit: order}",
     '{type: volume, threshold: "150.25"}',
+    "{type: volume, threshold: 90, carry: phase}",
     "{type: dollar, threshold: 20000}",
+    "{type: dollar, threshold: adv_fraction, threshold_init: 15000}",
+    "{type: tick_imbalance, expected_ticks_init: 20}",
+    "{type: tick_imbalance, expected_ticks_init: 15, preset: mlfinlab_like, bounds: [5, 60], tick_unit: order}",
+    "{type: volume_imbalance, expected_ticks_init: 20, preset: guarded_ema, gap_reset_s: 60}",
+    "{type: dollar_imbalance, expected_ticks_init: 20, e0_update: daily, bars_per_day: 100}",
+    "{type: tick_run, expected_ticks_init: 20, preset: afml_literal}",
+    "{type: volume_run, expected_ticks_init: 20, on_gap: close}",
+    "{type: dollar_run, expected_ticks_init: 20, run_threshold: jensen}",
+    "{type: streak, threshold: 6}",
 )
 
 
 def write_settings(root: Path) -> Path:
-    """The settings of a lake at `root` with every bar set."""
+    """The settings of a lake at `root` with every bar set and some candles."""
     root.mkdir(exist_ok=True)
     file = root / "config.yaml"
-    file.write_text(SETTINGS.format(root=root, bars="\n".join(f"    - {bars}" for bars in BARS)))
+    bars = "\n".join(f"    - {bars}" for bars in BARS)
+    file.write_text(SETTINGS.format(root=root, candles=f"[{', '.join(CANDLES)}]", bars=bars))
     return file
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -26,7 +26,7 @@ from etl.core.executor import TransformExecutor
 from scripts.watch import etl_options
 from shared.disk import Disk
 from shared.partitioning import Lake
-from tests.crash.market_day import BARS, Day, write_settings
+from tests.crash.market_day import BARS, CANDLES, Day, write_settings
 from tests.crash_figures import Record
 from tests.stepped_disk import DyingDisk, Killed
 
@@ -34,8 +34,8 @@ ROOT = Path(__file__).parents[2]
 KILLS = max(6, int(os.environ.get("DAEDALUS_KILLS", "0")) // 20)
 SEED = int(os.environ.get("DAEDALUS_CRASH_SEED", "1"))
 IS_SHORT = KILLS == 6
-TRADES = 2000 if IS_SHORT else 30_000  # of each market
-RUNS = 12 if IS_SHORT else 48  # of each market's collector
+TRADES = 1500 if IS_SHORT else 30_000  # of each market
+RUNS = 8 if IS_SHORT else 48  # of each market's collector
 
 
 def refine(root: Path, lake: Lake, *, disk: Disk | None = None, end_of_data: bool = False) -> None:
@@ -71,7 +71,8 @@ def batch(root: Path, day: Day) -> dict[str, pl.DataFrame]:
         )
         assert silver.sort("ordinal")["ordinal"].to_list() == list(range(len(ids)))
         assert set(silver["trade_id"]) == ids
-    assert len({path.split("/")[2] for path in found if path.startswith("gold/")}) == len(BARS)
+    gold = {path.split("/")[2] for path in found if path.startswith("gold/")}
+    assert len(gold) == len(BARS) + len(CANDLES)
     return found
 
 
@@ -96,21 +97,30 @@ class Watcher:
         command = [sys.executable, "-m", "scripts.cli", "watch", "-c", str(root / "config.yaml")]
         self._process = subprocess.Popen(command, cwd=ROOT)
 
-    def works(self) -> None:
-        """Wait for its first commit."""
-        until = time.monotonic() + 120
-        while self._checkpoints() <= self._before:
+    def has_committed(self) -> bool:
+        """Whether this life has."""
+        return not self._checkpoints() <= self._before
+
+    def is_in_a_commit(self) -> bool:
+        """Whether files wait for their commit."""
+        return any((self._lake.processed / "staging").glob("*/*/*/*.parquet"))
+
+    def wait(self, happened: Callable[[], bool], *, at_most_s: float) -> bool:
+        """Wait for something that it does; False where it did not."""
+        until = time.monotonic() + at_most_s
+        while not happened():
             assert self._process.poll() is None
-            assert time.monotonic() < until, "the watcher does nothing"
-            time.sleep(0.005)
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.002)
+        return True
 
     def kill(self) -> str:
         """End it; says whether a commit was half done."""
         assert self._process.poll() is None
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
-        staged = (path for path in (self._lake.processed / "staging").rglob("*.parquet") if "-tree" not in str(path))
-        return "with a commit half done" if any(staged) else "between commits"
+        return "with a commit half done" if self.is_in_a_commit() else "between commits"
 
     def _checkpoints(self) -> set[Path]:
         return set((self._lake.state / "etl").glob("*/*/*/*.checkpoint"))
@@ -120,7 +130,7 @@ class Watcher:
 def test_a_watcher_killed_at_random_over_a_day_leaves_what_one_batch_run_leaves(
     tmp_path: Path, crash_figures: Record
 ) -> None:
-    """Each life finds one more part of the day; most die at a random moment behind their first commit."""
+    """Each life finds more of the day. One dies at any moment, one behind its first commit, one in a commit."""
     rng, lake = random.Random(SEED), Lake.under(tmp_path)
     day = Day(lake, seed=SEED, trades=TRADES, runs=RUNS)
     write_settings(tmp_path)
@@ -128,10 +138,13 @@ def test_a_watcher_killed_at_random_over_a_day_leaves_what_one_batch_run_leaves(
     for life in range(1, KILLS + 1):
         recorded = record_until(recording, len(day.runs) * (2 * life - 1) // (2 * KILLS), recorded)
         watcher = Watcher(tmp_path)
-        if life % 4:
-            watcher.works()
+        if life % 3:
+            assert watcher.wait(watcher.has_committed, at_most_s=120), "the watcher does nothing"
         recorded = record_until(recording, len(day.runs) * life // KILLS, recorded)
-        time.sleep(rng.uniform(0, 1.0) if life % 4 else rng.uniform(0.1, 2.0))
+        if life % 3 == 2:
+            watcher.wait(watcher.is_in_a_commit, at_most_s=2)
+        else:
+            time.sleep(rng.uniform(0, 1.0 if life % 3 else 3.0))
         crash_figures({"watcher: kills": 1, f"watcher: kills, of them {watcher.kill()}": 1})
     assert recorded == len(day.runs)
     refine(tmp_path, lake, end_of_data=True)
