@@ -15,7 +15,7 @@ _STEPS_S = (
     10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000, 31_536_000,
 )  # fmt: skip
 USUAL_REASONS = ("time", "threshold", "flush", "open")  # the last two say that a bar is partial, which is drawn
-_NEEDED = (
+COLUMNS_DRAWN = (
     "bar_seq", "time_start", "time_end", "open", "high", "low", "close", "volume", "dollar_volume", "buy_volume",
     "sell_volume", "unknown_volume", "tick_count", "close_reason", "is_partial", "has_gap",
 )  # fmt: skip
@@ -58,7 +58,7 @@ class Drawn:
 def drawn(bars: pl.LazyFrame, bar_set: str, *, exchange: str, symbol: str) -> Drawn | None:
     """What to draw of these bars, read in one pass that never holds more than is drawn; None where there are none."""
     duration = (pl.col("time_end") - pl.col("time_start")).dt.total_microseconds() / 1e6
-    named = bars.select(*_NEEDED, duration_s=duration)
+    named = bars.select(*COLUMNS_DRAWN, duration_s=duration)
     whole = pl.col("duration_s").filter(~pl.col("is_partial"))
     facts = named.select(
         n=pl.len(),

@@ -1,6 +1,6 @@
 """Bars from a file that a person names, Parquet, CSV or Arrow; and reading that fails with a line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -16,8 +16,10 @@ _READERS: dict[str, Callable[[Path], pl.LazyFrame]] = {
 }
 
 
-def scan_bars_file(path: Path) -> pl.LazyFrame:
+def scan_bars_file(path: Path, *, needed: Sequence[str] = ("time_start",)) -> pl.LazyFrame:
     """The bars of a file; where it does not say what they are, their `bar_set` is the file's name.
+
+    Rows that an export filled in for empty buckets are left out: they are no bars.
 
     Raises: InputUnreadable.
     """
@@ -30,9 +32,13 @@ def scan_bars_file(path: Path) -> pl.LazyFrame:
         schema = bars.collect_schema()
     except pl.exceptions.PolarsError as error:
         raise InputUnreadable(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(schema.get("time_start"), pl.Datetime):
-        raise InputUnreadable(f"{path}: no column 'time_start' of times", hint="Bars have one; are these trades?")
+    if missing := [name for name in needed if name not in schema]:
+        raise InputUnreadable(f"{path}: no column {missing[0]!r}", hint="Bars have one; are these trades?")
+    if not isinstance(schema["time_start"], pl.Datetime):
+        raise InputUnreadable(f"{path}: column 'time_start' is {schema['time_start']}, not a time")
     naive = [name for name, dtype in schema.items() if isinstance(dtype, pl.Datetime) and dtype.time_zone is None]
+    if "is_filled" in schema:
+        bars = bars.filter(~pl.col("is_filled"))
     absent = {"bar_set": path.stem, "exchange": "", "symbol": ""}
     return bars.with_columns(
         pl.col(naive).dt.replace_time_zone("UTC"),

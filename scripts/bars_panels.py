@@ -74,12 +74,14 @@ def _candles(row: Panels, bars: pl.DataFrame) -> None:
     for chosen, colour, fill, label in (
         (rose & ~partial, UP, UP_FILL, "closed up or even; buyers took"),
         (~rose & ~partial, DOWN, DOWN_FILL, "closed down; sellers took"),
-        (rose & partial, UP, UP_PARTIAL, None),
-        (~rose & partial, DOWN, DOWN_PARTIAL, None),
+        (rose & partial, UP, UP_PARTIAL, "up, partial"),
+        (~rose & partial, DOWN, DOWN_PARTIAL, "down, partial"),
     ):
-        shapes = list(bodies[chosen])
-        candles = PolyCollection(shapes, facecolors=fill, edgecolors=colour, linewidths=0.8, zorder=2.5, label=label)
-        row.prices.add_collection(candles)
+        if chosen.any():
+            shapes = list(bodies[chosen])
+            candles = PolyCollection(shapes, facecolors=fill, edgecolors=colour, label=label)
+            candles.set(linewidth=0.8, zorder=2.5)
+            row.prices.add_collection(candles)
     margin = (float(high.max() - low.min()) or float(high.max()) * 1e-4) * 0.06
     row.prices.set_ylim(float(low.min()) - margin * 1.6, float(high.max()) + margin * 2)
 
@@ -143,14 +145,15 @@ def draw_volumes(row: Panels, each: Drawn) -> None:
 
 def draw_measures(row: Panels, each: Drawn) -> None:
     """How long bars lasted; of bars that all last as long, how many trades they have."""
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator
 
     axes, bars = row.measures, each.bars
     values = bars["measure_median"].cast(pl.Float64).to_numpy()
     axes.set_ylabel("duration, s" if each.measure == "duration_s" else "trades\nper bar")
     positive = values[values > 0]
-    if len(positive) and positive.max() > 20 * positive.min():
+    if len(positive) and (ratio := positive.max() / positive.min()) > 20:
         axes.set_yscale("log", nonpositive="clip")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if ratio < 500 else (1.0,), numticks=5))
         axes.minorticks_off()
     else:
         axes.yaxis.set_major_locator(MaxNLocator(4, prune="both"))

@@ -3,43 +3,58 @@
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 
 from config.config import DEFAULT_FILE, load_config
+from etl.bars.statistics import KEYS
 from scripts.bars_choice import chosen_streams
-from scripts.bars_drawn import Drawn, drawn
+from scripts.bars_drawn import COLUMNS_DRAWN, Drawn, drawn
 from scripts.bars_figure import drawing
+from scripts.bars_file import collected, scan_bars_file
 from scripts.bars_page import bars_page
 from scripts.config_commands import ConfigFile
 from scripts.moments import between, period
 from shared.errors import InputUnreadable
+from storage.bar_sets import within
 
 _FORMS = (".png", ".html")
 _SETS_MAX = 6
 
 
 def plot(
-    bar_set: Annotated[list[str], typer.Option(help="Sets to draw, by id or its beginning: dollar, time-60s.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to: a name that ends in .png or .html.")],
     config: ConfigFile = DEFAULT_FILE,
+    bar_set: Annotated[
+        list[str] | None, typer.Option(help="Sets to draw, by id or its beginning: dollar, time-60s.")
+    ] = None,
     exchange: Annotated[list[str] | None, typer.Option(help="Only these exchanges.")] = None,
     symbol: Annotated[list[str] | None, typer.Option(help="Only these symbols, as BTC-USD or BTC/USD.")] = None,
     since: Annotated[str | None, typer.Option(help="Bars that begin then or later: 2026-06-09, 24h.")] = None,
     until: Annotated[str | None, typer.Option(help="Bars that begin before then.")] = None,
+    file: Annotated[
+        list[Path] | None, typer.Option("--input", "-i", help="Bars of these files in place of the lake's.")
+    ] = None,
 ) -> None:
     """Draw prices with their bars, what buyers and sellers took, gaps, and how long each bar lasted."""
     if output.suffix not in _FORMS:
         raise InputUnreadable(f"{output}: pictures are {' or '.join(_FORMS)}", hint="Name one, as --output bars.png")
+    if bool(file) == bool(bar_set or exchange or symbol) or not (file or bar_set):
+        raise typer.BadParameter("name sets of the lake with --bar-set, or files with --input")
     span = period(since, until)
-    streams = chosen_streams(load_config(config).lake(), bar_set, exchanges=exchange or (), symbols=symbol or ())
-    if len(streams) > _SETS_MAX:
-        names = ", ".join(sorted({f"{each.exchange} {each.symbol}" for each in streams}))
-        raise InputUnreadable(
-            f"{len(streams)} panels would be drawn, at most {_SETS_MAX} fit: {names}",
-            hint="Choose with --exchange and --symbol, or name fewer sets",
+    if file:
+        found = _of_files(file)
+    else:
+        streams = chosen_streams(
+            load_config(config).lake(), bar_set or (), exchanges=exchange or (), symbols=symbol or ()
         )
-    found = [drawn(each.scan(*span), each.bar_set, exchange=each.exchange, symbol=each.symbol) for each in streams]
-    sets = [each for each in found if each is not None]
+        found = [(stream.scan(), (stream.bar_set, stream.exchange, stream.symbol)) for stream in streams]
+    if len(found) > _SETS_MAX:
+        names = ", ".join(sorted({f"{exchange} {symbol}" for _, (_, exchange, symbol) in found}))
+        hint = "Choose with --exchange and --symbol, or name fewer sets"
+        raise InputUnreadable(f"{len(found)} panels would be drawn, at most {_SETS_MAX} fit: {names}", hint=hint)
+    maybe = [drawn(within(bars, *span), name, exchange=on, symbol=of) for bars, (name, on, of) in found]
+    sets = [each for each in maybe if each is not None]
     if not sets:
         raise InputUnreadable(f"no bars{between(*span)}", hint="Name a longer period with --since and --until")
     title = _title(sets)
@@ -49,12 +64,23 @@ def plot(
     typer.echo(f"{output}: {sum(each.n_bars for each in sets):,} bars")
 
 
+def _of_files(files: list[Path]) -> list[tuple[pl.LazyFrame, tuple[str, str, str]]]:
+    """Each bar set of each stream in the files, with its names."""
+    found = []
+    for path in files:
+        bars = scan_bars_file(path, needed=COLUMNS_DRAWN)
+        for names in collected(bars.select(KEYS).unique(maintain_order=True), str(path)).iter_rows():
+            is_it = pl.all_horizontal(pl.col(key) == name for key, name in zip(KEYS, names, strict=True))
+            found.append((bars.filter(is_it), names))
+    return found
+
+
 def _title(sets: list[Drawn]) -> str:
     """Which market and when."""
-    markets = dict.fromkeys(f"{each.symbol} on {each.exchange}" for each in sets)
+    markets = dict.fromkeys(" on ".join(filter(None, (each.symbol, each.exchange))) for each in sets)
     first, last = min(each.first for each in sets), max(each.last for each in sets)
     until = f"{last:%H:%M:%S}" if last.date() == first.date() else f"{last:%Y-%m-%d %H:%M:%S}"
-    return f"{', '.join(markets)}, {first:%Y-%m-%d %H:%M:%S} to {until} UTC"
+    return ", ".join([*filter(None, markets), f"{first:%Y-%m-%d %H:%M:%S} to {until} UTC"])
 
 
 def _write(output: Path, content: bytes) -> None:

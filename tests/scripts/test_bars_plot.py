@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from etl.bars.filling import filled
 from shared.partitioning import Lake
 from storage.bar_sets import bar_streams
 from tests.scripts.bars_lake import bars_lake
@@ -107,13 +108,40 @@ def test_panels_of_several_markets_say_which(config: str, tmp_path: Path) -> Non
         assert f"bars of {market}, " in text
 
 
+def test_a_file_of_bars_gives_the_picture_that_the_lake_gives(config: str, tmp_path: Path) -> None:
+    bars = bars_of(config, "dollar", "ETH-USD")
+    files = {suffix: tmp_path / f"bars.{suffix}" for suffix in ("parquet", "csv")}
+    bars.write_parquet(files["parquet"])
+    bars.write_csv(files["csv"])
+    of_lake = tmp_path / "lake.html"
+    assert plot("-c", config, "--bar-set", "dollar", "--symbol", "ETH-USD", "-o", of_lake).returncode == 0
+    for path in files.values():
+        of_file = tmp_path / "file.html"
+        done = plot("--input", path, "-o", of_file)
+        assert done.returncode == 0, done.stderr
+        assert of_file.read_text() == of_lake.read_text()
+
+
+def test_rows_that_an_export_filled_in_are_no_bars(config: str, tmp_path: Path) -> None:
+    whole, plain = tmp_path / "whole.parquet", bars_of(config, "time", "ETH-USD").drop("bar_set", "exchange", "symbol")
+    filled(plain, interval="1m", fill="null").write_parquet(whole)
+    done = plot("-i", whole, "-o", tmp_path / "bars.html")
+    assert done.stdout.endswith(f": {plain.height} bars\n"), done.stderr
+    assert "<h1>2026-06-09 04:00:00 to " in (tmp_path / "bars.html").read_text()
+
+
 def test_mistakes_get_one_line(config: str, tmp_path: Path) -> None:
     out, closed = tmp_path / "bars.png", tmp_path / "file"
     closed.touch()
+    trades, torn = tmp_path / "trades.parquet", tmp_path / "torn.parquet"
+    pl.DataFrame({"timestamp": [1], "price": [1.0]}).write_parquet(trades)
+    torn.write_bytes(trades.read_bytes()[:-9])
     for arguments, *words in (
         (["--bar-set", "dolar-20000", "-o", out], "no bar set 'dolar-20000'", "nearest: dollar-20000-"),
         (["--bar-set", "time", "--symbol", "SOL-USD", "-o", out], "no symbol 'SOL-USD'"),
         (["--bar-set", "time", "--until", "2026-06-01", "-o", out], "no bars until 2026-06-01"),
+        (["-i", torn, "-o", out], "torn.parquet: cannot be read"),
+        (["-i", trades, "-o", out], "trades.parquet: no column 'bar_seq'"),
         (["--bar-set", "time", "-o", tmp_path / "bars.gif"], "bars.gif: pictures are .png or .html"),
         (["--bar-set", "time", "-o", tmp_path / "none" / "bars.png"], "cannot be written: no such file or directory"),
         (["--bar-set", "time", "-o", closed / "bars.html"], "cannot be written: not a directory"),
@@ -122,7 +150,7 @@ def test_mistakes_get_one_line(config: str, tmp_path: Path) -> None:
             "9 panels would be drawn, at most 6 fit: coinbaseadvanced BTC-USD, kraken BTC-USD, kraken ETH-USD",
         ),
     ):
-        done = plot("-c", config, *arguments)
+        done = plot(*([] if "-i" in arguments else ["-c", config]), *arguments)
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
         (line,) = done.stderr.splitlines()
         assert all(word in line for word in words), line
