@@ -29,6 +29,7 @@ _WIDTH_IN, _SET_IN, _HEAD_IN = 12.0, 6.3, 0.45
 _LEFT_IN, _RIGHT_IN = 0.95, 0.25
 _HEIGHTS = (0.62, 3.2, 0.08, 1.1, 0.08, 0.85, 0.4)  # heading, prices, volumes, durations, and what lies between
 _DOTS_PER_IN = 150
+_LEAST_BESIDE = 1e-3 / 86_400  # days left free beside the bars, so that one that lasted no time is seen
 _STYLE: Any = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9.5,
@@ -110,7 +111,8 @@ def _axes(figure: "Figure", sets: Sequence[Drawn], top: float) -> list[Panels]:
             axes.tick_params(length=0, labelbottom=axes is measures)
         rows.append(Panels(prices, volumes, measures, left, right))
     first, last = min(row.left[0] for row in rows), max(row.right.max() for row in rows)
-    rows[0].prices.set_xlim(first, last if last > first else first + 1e-6)
+    beside = max(0.004 * (last - first), _LEAST_BESIDE)
+    rows[0].prices.set_xlim(first - beside, last + beside)
     locator = AutoDateLocator(minticks=5, maxticks=11)
     rows[0].prices.xaxis.set_major_locator(locator)
     rows[0].prices.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))

@@ -72,8 +72,8 @@ def _candles(row: Panels, bars: pl.DataFrame) -> None:
     for chosen, colour in ((rose, UP), (~rose, DOWN)):
         row.prices.add_collection(LineCollection(list(wicks[chosen]), colors=colour, linewidths=0.9))
     for chosen, colour, fill, label in (
-        (rose & ~partial, UP, UP_FILL, "closed up or even; buyers took"),
-        (~rose & ~partial, DOWN, DOWN_FILL, "closed down; sellers took"),
+        (rose & ~partial, UP, UP_FILL, "up or even; buyers took"),
+        (~rose & ~partial, DOWN, DOWN_FILL, "down; sellers took"),
         (rose & partial, UP, UP_PARTIAL, "up, partial"),
         (~rose & partial, DOWN, DOWN_PARTIAL, "down, partial"),
     ):
@@ -82,7 +82,7 @@ def _candles(row: Panels, bars: pl.DataFrame) -> None:
             candles = PolyCollection(shapes, facecolors=fill, edgecolors=colour, label=label)
             candles.set(linewidth=0.8, zorder=2.5)
             row.prices.add_collection(candles)
-    margin = (float(high.max() - low.min()) or float(high.max()) * 1e-4) * 0.06
+    margin = (float(high.max() - low.min()) or float(high.max()) * 1e-3) * 0.06
     row.prices.set_ylim(float(low.min()) - margin * 1.6, float(high.max()) + margin * 2)
 
 
@@ -97,7 +97,7 @@ def _shade_gaps(row: Panels, each: Drawn) -> None:
     left, right = _at_least_visible(row)
     for axes in (row.prices, row.volumes, row.measures):
         for number, place in enumerate(np.flatnonzero(gaps)):
-            label = "spans a gap: trades missing" if number == 0 and axes is row.prices else None
+            label = "spans a gap" if number == 0 and axes is row.prices else None
             axes.axvspan(left[place], right[place], color=GAP, alpha=0.28, linewidth=0, label=label)
 
 
@@ -107,7 +107,7 @@ def _marks(row: Panels, each: Drawn) -> None:
         marker, colour = _MARKS.get(reason, _OTHER_MARK)
         x = row.middle[each.bars["reasons"].list.contains(reason).to_numpy()]
         where = row.prices.get_xaxis_transform()
-        label = f"closed by {reason}: {count:,}"
+        label = f"{count:,} closed by {reason}"
         row.prices.plot(x, np.full(len(x), 0.025), marker, transform=where, color=colour, markersize=4.5, label=label)
 
 

@@ -61,7 +61,8 @@ def plot(
     is_page = output.suffix == ".html"
     content = bars_page(sets, title=title).encode() if is_page else drawing(sets, title=title, form="png")
     _write(output, content)
-    typer.echo(f"{output}: {sum(each.n_bars for each in sets):,} bars")
+    count = sum(each.n_bars for each in sets)
+    typer.echo(f"{output}: {count:,} {'bar' if count == 1 else 'bars'}")
 
 
 def _of_files(files: list[Path]) -> list[tuple[pl.LazyFrame, tuple[str, str, str]]]:
