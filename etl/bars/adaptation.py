@@ -10,6 +10,7 @@ Preset: TypeAlias = Literal["guarded", "guarded_ema", "afml_literal", "mlfinlab_
 ExpectedTicks: TypeAlias = Literal["ema", "const"]
 RunThreshold: TypeAlias = Literal["afml", "jensen"]
 NEVER = float(2**62)
+EWMA_WINDOW = 15
 
 
 class _Preset(NamedTuple):
@@ -58,6 +59,11 @@ class Adaptation(NamedTuple):
     run_threshold: RunThreshold = "afml"
     tick_unit: TickUnit = "print"
     bars_per_day: Decimal | None = None  # None: E0 stays
+
+    @property
+    def usual_window(self) -> int:
+        """What `imbalance_window` is where it is left out."""
+        return self.ewma_window * self.expected_ticks_init
 
     @property
     def floor(self) -> float:
@@ -113,7 +119,7 @@ class Tuning(TypedDict, total=False):
     ticks, both as the span of an EWMA: alpha = 2 / (span + 1).
     """
 
-    preset: Preset
+    preset: Preset  # "guarded" (default), "guarded_ema", "afml_literal" or "mlfinlab_like", which needs bounds
     ewma_window: int  # default 15 bars
     imbalance_window: int | None  # default ewma_window x expected_ticks_init ticks
     expected_ticks: ExpectedTicks | None  # "ema" adapts E[T] to the bars, "const" leaves it; default as the preset says
@@ -121,7 +127,7 @@ class Tuning(TypedDict, total=False):
     max_ticks: int | None  # a bar ends here at the latest; default as the preset says
     tick_unit: TickUnit  # "print", or "order": prints in a row of one moment and sign are one tick
     e0_update: Literal["daily"] | None  # E0 of a UTC day: the median of ticks a day over 20 days / bars_per_day
-    bars_per_day: Number | None
+    bars_per_day: Number | None  # bars wanted a day, where e0_update is "daily"
 
 
 def adaptation_of(
@@ -137,7 +143,7 @@ def adaptation_of(
     if preset not in tuple(PRESETS):
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, was {preset!r}")
     ticks_init = whole(expected_ticks_init, "expected_ticks_init")
-    ewma_window = whole(tuning.get("ewma_window", 15), "ewma_window")
+    ewma_window = whole(tuning.get("ewma_window", EWMA_WINDOW), "ewma_window")
     window = tuning.get("imbalance_window")
     bounds, expected = tuning.get("bounds"), tuning.get("expected_ticks")
     max_ticks = tuning.get("max_ticks")

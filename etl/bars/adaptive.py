@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from numba import njit
 
 from etl.bars import state as states
-from etl.bars.adaptation import Adaptation
+from etl.bars.adaptation import EWMA_WINDOW, Adaptation
 from etl.bars.builder import Bars, BuilderOptions
 from etl.bars.days import DAYS_MAX, Ledger, added, middle, over_days, rolled
 from etl.bars.frame import Column, Facts
@@ -80,8 +80,11 @@ class AdaptiveBars(Bars):
 
     @property
     def label(self) -> str:
-        """Expected ticks and preset; the hash tells the rest."""
-        return f"{self._adaptation.expected_ticks_init}-{self._adaptation.preset}"
+        """Expected ticks, preset, and by name whatever is not as the preset says."""
+        usual = {"ewma_window": str(EWMA_WINDOW), "imbalance_window": str(self._adaptation.usual_window)}
+        named = {name: text for name, text in self.params.items() if usual.get(name) != text}
+        first = (named.pop("expected_ticks_init"), named.pop("preset"))
+        return "-".join((*first, *(f"{name}_{text}" for name, text in named.items())))
 
     def _begun(self) -> states.State:
         own: dict[str, Any] = {"progress": self._first()}

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -16,6 +17,8 @@ from etl.bars.builder import Bars
 from etl.bars.given import Given, frame_of_trades, in_order
 from etl.bars.state import State
 from shared.errors import StateMismatch
+
+LABEL_CHARS_MAX = 100  # it names a folder
 
 
 @cache
@@ -82,9 +85,12 @@ def bar_set_id(kind: str, params: Mapping[str, Any]) -> str:
     True
     >>> bar_set_id("time", {"interval": "1m"})[:-6]
     'time-60s-'
+    >>> bar_set_id("tib", {"expected_ticks_init": 1000, "ewma_window": 20})[:-6]
+    'tick_imbalance-1000-guarded-ewma_window_20-'
     """
     bars = new_bars(kind, **params)
-    return f"{bars.kind}-{bars.label}-{bars.params_hash()[:6]}"
+    label = re.sub(r"[^A-Za-z0-9._-]", "", bars.label)[:LABEL_CHARS_MAX]
+    return f"{bars.kind}-{label}-{bars.params_hash()[:6]}"
 
 
 def read_state(kind: str, data: bytes) -> State:

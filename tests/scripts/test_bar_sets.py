@@ -1,5 +1,6 @@
 """Bar sets of the settings: the builders say what is right, the settings say where it is wrong."""
 
+import re
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -10,8 +11,9 @@ from config.config import load_config
 from config.problems import SettingsRefused
 from config.section import Number
 from config.sources import EXAMPLE
-from etl.bars import bar_types, new_bars
+from etl.bars import bar_set_id, bar_types, new_bars
 from scripts.bar_sets import SetRefused, bar_sets, described, parameters_of
+from shared.partitioning import Lake
 
 NONSENSE = [
     None, True, False, "", " ", "x", "1 minute", "-1", "nan", "inf", "1e999999999", 0, -1, 0.5, -0.5, 10**400, 1e308,
@@ -77,6 +79,25 @@ def test_all_mistakes_are_told_at_once(tmp_path):
         "etl.bars[0].threshold",
         "etl.bars[2].type",
     ]
+
+
+def test_ids_name_folders_and_differ_where_bars_do():
+    many = {
+        "expected_ticks_init": 1000,
+        "ewma_window": 20,
+        "bounds": (100, "1e30"),
+        "max_ticks": 10**15,
+        "floor_k": 1.5,
+    }
+    many |= {"imbalance_window": 777, "init_imbalance": "-0.123456789", "on_gap": "close", "gap_reset_s": 60}
+    sets: list = list(EXAMPLES.items())
+    sets += [("dollar_imbalance", {name: many[name] for name in list(many)[:count]}) for count in range(1, 10)]
+    sets += [("dollar", {"threshold": "adv_fraction"}), ("dollar", {"threshold": "0." + "123" * 10, "carry": "phase"})]
+    ids = [bar_set_id(kind, params) for kind, params in sets]
+    assert len({*ids}) == len({(kind, new_bars(kind, **params).params_hash()) for kind, params in sets})
+    for name in ids:
+        assert re.fullmatch(r"[a-z][A-Za-z0-9._-]{5,130}", name)
+        assert Lake.under(Path("x")).bars(name).name == f"bar_set={name}"
 
 
 @pytest.mark.parametrize("kind", bar_types())
