@@ -110,7 +110,7 @@ class Chain:
         """Whether the next commit replaces what stands after the current rows."""
         return self._replaced_from_us is not None
 
-    def add(self, rows: pl.DataFrame, *, position: dict[str, int]) -> None:
+    def add(self, rows: pl.DataFrame, *, position: dict[str, int], finished: bool = False) -> None:
         """Stage rows that follow those before, and what they were made from. No reader sees them until `commit`."""
         now = self.current
         rows_out, first_us, last_us = now.rows_out, now.first_us, now.last_us
@@ -127,7 +127,15 @@ class Chain:
             last_us=last_us,
             event_us=max(now.event_us, last_us, position.get("near_us", 0)),
             position=position,
+            finished=finished,
         )
+
+    def preview(self) -> Difference:
+        """What `commit` would replace; what was staged is given up."""
+        found = difference(self.output, self._staged(), from_us=self._replaced_from_us or 0)
+        self._store.staging(self.current.number + 1)
+        self._stage = None
+        return found
 
     def commit(self, state: bytes, **changes: object) -> Difference:
         """Publish what was staged, all at once, together with the state that follows it; what that changed."""

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Self
 
 import msgspec
+from filelock import FileLock
 
 from etl.core.bronze import CONSUMED_TABLES
 from etl.core.config import BarSet, EtlOptions, FilterSpec, StreamKey
@@ -24,7 +25,7 @@ class TransformExecutor:
         self._path = self._folder / "positions.json"
         self._caught_up = False
         options.disk.make_dirs(self._folder)
-        self._lock = hold(self._folder / "watcher.lock", hint="One watcher per lake: stop it, or set storage.paths")
+        self._lock = lock_of(options.lake, hint="One watcher per lake: stop it, or set storage.paths")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -112,12 +113,24 @@ class TransformExecutor:
         return {key: plan[key] for key in sorted(known | has_trades)}, after
 
     def _known_streams(self) -> list[StreamKey]:
-        """Streams that have run before, by their checkpoints."""
-        folders = sorted((self._folder / "trades").glob("*/*"))
-        keys = [StreamKey(folder.parent.name, folder.name) for folder in folders]
-        return [key for key in keys if self._options.only.allows(key)]
+        """Streams that have run before."""
+        return [key for key in known_streams(self._options.lake) if self._options.only.allows(key)]
 
     def _positions(self) -> dict[str, int]:
         if not self._path.exists():
             return {}
         return msgspec.json.decode(self._path.read_bytes(), type=dict[str, int])
+
+
+def lock_of(lake: Lake, *, hint: str) -> FileLock:
+    """The lock that whoever writes silver and gold of a lake holds.
+
+    Raises: LakeLocked, with this hint.
+    """
+    return hold(lake.state / "etl" / "watcher.lock", hint=hint)
+
+
+def known_streams(lake: Lake) -> list[StreamKey]:
+    """Streams that silver was made of, by their checkpoints."""
+    folders = sorted((lake.state / "etl" / "trades").glob("*/*"))
+    return [StreamKey(folder.parent.name, folder.name) for folder in folders]

@@ -1,9 +1,9 @@
 """Chains that follow another: bars and candles follow silver, and a rung of candles the rung below."""
 
-import polars as pl
-
+from etl.core.base import BaseTransform
 from etl.core.chains import GENERATIONS_REMEMBERED, Chain
 from etl.core.checkpoints import Checkpoint
+from etl.core.silver import require_silver
 from shared.clock import us_from_utc
 
 
@@ -11,26 +11,38 @@ def run_bars(chain: Chain, silver: Chain, *, rows_max: int) -> int | None:
     """Bring one bar set up to silver; how many bars were written, None if there was nothing to do."""
     written: int | None = None
     transform = chain.transform()
-    while True:
-        position = chain.current.position
-        behind = position.get("ordinal", 0) < silver.current.rows_out
-        ended = not behind and silver.current.finished and not chain.current.finished
-        if not behind and not ended and not chain.replaces:
-            return written
-        bars = transform.finish() if ended else pl.DataFrame()
-        if behind:
-            rows = silver.read(
-                position.get("ordinal", 0), rows_max=rows_max, near_us=position.get("near_us", silver.current.first_us)
-            )
-            assert rows.height, "silver counts rows that its files do not hold"
-            assert rows["ordinal"][0] == position.get("ordinal", 0), "a hole in silver's numbers"
-            bars = transform.update(rows)
-            position = {"ordinal": rows["ordinal"][-1] + 1, "near_us": us_from_utc(rows["tape_ts"][-1])}
-        chain.add(bars, position=position)
-        written = (written or 0) + bars.height
-        if chain.replaces and position.get("ordinal", 0) < silver.current.rows_out:
+    while chain.replaces or not caught_up(chain, silver):
+        if not caught_up(chain, silver):
+            written = (written or 0) + advance(chain, silver, transform, rows_max=rows_max)
+        if chain.replaces and not caught_up(chain, silver):
             continue  # readers go from all of the old bars to all of the new ones
-        chain.commit(transform.snapshot(), input_generation=silver.current.generation, finished=ended)
+        chain.commit(transform.snapshot(), input_generation=silver.current.generation)
+    return written
+
+
+def caught_up(chain: Chain, silver: Chain) -> bool:
+    """Whether a bar set was made from all of silver, its end included."""
+    behind = chain.current.position.get("ordinal", 0) < silver.current.rows_out
+    return not behind and (chain.current.finished or not silver.current.finished)
+
+
+def advance(chain: Chain, silver: Chain, transform: BaseTransform, *, rows_max: int) -> int:
+    """Stage the bars of the next portion of silver, or of its declared end; how many there are.
+
+    Raises: SilverMissing.
+    """
+    now = chain.current.position
+    first = now.get("ordinal", 0)
+    if first == silver.current.rows_out:
+        bars = transform.finish()
+        chain.add(bars, position=now, finished=True)
+        return bars.height
+    rows = silver.read(first, rows_max=rows_max, near_us=now.get("near_us", silver.current.first_us))
+    if not rows.height or rows["ordinal"][0] != first or rows["ordinal"][-1] - first != rows.height - 1:
+        require_silver(silver, first)
+    bars = transform.update(rows)
+    chain.add(bars, position={"ordinal": first + rows.height, "near_us": us_from_utc(rows["tape_ts"][-1])})
+    return bars.height
 
 
 def follow_revisions(chain: Chain, source: Chain) -> None:

@@ -59,13 +59,13 @@ def run_stream(
     """
     result = StreamResult(key)
     chain = trades_chain(key, options)
-    _run_trades(chain, key, entries, options, result)
+    _run_trades(chain, entries, options, result)
     if end_of_data and not chain.current.finished:
         transform = chain.transform()
         rows = transform.finish()
         result.trades_out += rows.height
-        chain.add(rows, position=chain.current.position)
-        chain.commit(transform.snapshot(), finished=True)
+        chain.add(rows, position=chain.current.position, finished=True)
+        chain.commit(transform.snapshot())
     result.bars.update(run_candles(key, chain, options))
     for bar_set in options.bars:
         if bar_set.where.allows(key):
@@ -77,11 +77,10 @@ def run_stream(
     return result
 
 
-def _run_trades(
-    chain: Chain, key: StreamKey, entries: list[Published], options: EtlOptions, result: StreamResult
-) -> None:
+def _run_trades(chain: Chain, entries: list[Published], options: EtlOptions, result: StreamResult) -> None:
+    key = result.key
     if chain.replaces:  # its newest checkpoint is of another version, or could not be read
-        _rebuild_trades(chain, key, options, result)
+        rebuild_trades(chain, options, result)
         return
     if not chain.current.position:
         entries = _history(key, options)
@@ -92,7 +91,7 @@ def _run_trades(
         filled = set() if ids_prove_order(key.exchange) else filled_gaps(options.lake, journals)
         if filled and (marking := _declared_in(chain, key, options, filled)):  # not a hole after all
             result.rebuilds += 1
-            _rebuild_trades(chain, key, options, result, fits=_before(marking))
+            rebuild_trades(chain, options, result, fits=_before(marking))
             return
         rows = read_trades(options.lake, journals, BRONZE_COLUMNS, holes_before=transform.holes_seen, filled=filled)
         result.trades_in += rows.height
@@ -100,23 +99,18 @@ def _run_trades(
             out = transform.update(rows) if rows.height else rows
         except LateRows:
             result.rebuilds += 1
-            _rebuild_trades(chain, key, options, result)
+            rebuild_trades(chain, options, result)
             return
         result.trades_out += out.height
-        chain.add(out, position=position)
-        chain.commit(transform.snapshot(), finished=chain.current.finished and not rows.height)
+        chain.add(out, position=position, finished=chain.current.finished and not rows.height)
+        chain.commit(transform.snapshot())
 
 
-def _rebuild_trades(
-    chain: Chain,
-    key: StreamKey,
-    options: EtlOptions,
-    result: StreamResult,
-    *,
-    fits: Callable[[Checkpoint], bool] = lambda _: True,
+def rebuild_trades(
+    chain: Chain, options: EtlOptions, result: StreamResult, *, fits: Callable[[Checkpoint], bool] = lambda _: True
 ) -> None:
     """Go back to the newest checkpoint before the late rows, and do everything after it again in one order."""
-    everything = _history(key, options)
+    everything = _history(result.key, options)
     now = chain.current
     for checkpoint in chain.earlier(fits):
         journals = unconsumed(everything, checkpoint.position)
@@ -135,7 +129,7 @@ def _rebuild_trades(
             continue
         result.trades_out += written
         chain.add(pl.DataFrame(), position=position)
-        chain.commit(transform.snapshot(), finished=False)
+        chain.commit(transform.snapshot())
         return
 
 
