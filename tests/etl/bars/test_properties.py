@@ -20,7 +20,7 @@ from tests.etl.bars.trades_made import built, frame, put_in_order, referred, row
 Rows = list[dict[str, Any]]
 REASONS = {"time", "threshold", "max_ticks", "warmup", "flush", "gap", "open"}
 NEAR = Fraction(1, 10**12)
-quick = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=7, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 information = pytest.mark.parametrize("case", [case for case in CASES if case.is_information], ids=str)
 seeds = st.integers(0, 2**32)
 COUNTING = [c for c in CASES if c.is_information or c.kind == "tick"]
@@ -197,7 +197,7 @@ def scaled(case: Case, factor: int) -> Case:
 
 @every_case
 @given(seed=seeds)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_units_do_not_matter(case, seed):
     """P9: by powers of two, others can flip a tie of floats."""
     trades = flow(seed, 150)
@@ -223,7 +223,7 @@ def check_alike(one: Rows, other: Rows) -> None:
 
 @every_case
 @given(seed=seeds)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_a_market_upside_down_gives_the_same_bars(case, seed):
     """P10: of run bars 1 - P is rounded, so an exact tie may fall either way."""
     trades = flow(seed, 150, sided="all")
@@ -251,7 +251,7 @@ def counterpart(case: Case, measure: str, factor: object = 1) -> Case:
 
 @pytest.mark.parametrize("case", COUNTING, ids=str)
 @given(seed=seeds)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_with_sizes_of_one_volume_is_ticks_and_with_one_price_value_is_volume(case, seed):
     """P11."""
     trades = [replace(t, amount=Decimal(1)) for t in flow(seed, 150, sided="all")]
@@ -265,7 +265,7 @@ def test_with_sizes_of_one_volume_is_ticks_and_with_one_price_value_is_volume(ca
 
 @pytest.mark.parametrize("preset", ["guarded", "guarded_ema", "afml_literal"])
 @given(e0=st.integers(1, 9), seed=seeds)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_in_a_market_of_buys_tick_imbalance_bars_keep_their_length(preset, e0, seed):
     """P11: T = E[T] = E0 for ever."""
     trades = [replace(t, side="buy") for t in flow(seed, 90)]
