@@ -5,7 +5,18 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from config.section import Address, CcxtSymbol, ListOf, Options, Product, Secret, Section, refuse
+from config.section import (
+    Address,
+    CcxtSymbol,
+    ListOf,
+    Options,
+    Product,
+    RestAddress,
+    Secret,
+    Section,
+    WebSocketAddress,
+    refuse,
+)
 
 
 class CoinbaseChannels(Section):
@@ -35,9 +46,9 @@ class Coinbase(Section):
     """Levels per side that an order book snapshot keeps."""
     orderbook_interval_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 1000
     """Least time between two snapshots of one book; 0: one with every change."""
-    ws_url: Address = "wss://advanced-trade-ws.coinbase.com"
+    ws_url: WebSocketAddress = "wss://advanced-trade-ws.coinbase.com"
     """Where the market data comes from; a local simulator's address goes here."""
-    rest_url: Address = "https://api.coinbase.com/api/v3/brokerage/market"
+    rest_url: RestAddress = "https://api.coinbase.com/api/v3/brokerage/market"
     """Where instruments, backfill and gap repair ask."""
     silence_timeout_s: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
     """Reconnect after this long without any message."""

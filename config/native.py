@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from config.section import Address, CcxtSymbol, ListOf, Section, refuse
+from config.section import CcxtSymbol, ListOf, RestAddress, Section, WebSocketAddress, refuse
 
 _BOOK_DEPTH = Annotated[int, Field(ge=1, le=5000)]
 _MILLISECONDS = Annotated[int, Field(ge=0, le=3_600_000)]
@@ -47,9 +47,9 @@ class NativeExchange(Section):
     """Least time between two snapshots of one book; 0: one with every change."""
     poll_interval_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     """How often a table without a stream is asked for, per symbol."""
-    ws_url: Address | None = None
+    ws_url: WebSocketAddress | None = None
     """In place of the exchange's own; a local simulator's address goes here."""
-    rest_url: Address | None = None
+    rest_url: RestAddress | None = None
     """In place of the exchange's own."""
     silence_timeout_s: Annotated[float, Field(ge=0.1, le=3600)] | None = None
     """Reconnect after this long without any message; null: what suits the exchange."""

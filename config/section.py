@@ -121,6 +121,15 @@ def _without_credentials(found: str) -> str:
     return found
 
 
+def _of_schemes(*schemes: str) -> AfterValidator:
+    def check(found: str) -> str:
+        if found.partition("://")[0] not in schemes:
+            raise refuse(f"an address that begins with {schemes[0]}:// or {schemes[1]}://")
+        return found
+
+    return AfterValidator(check)
+
+
 def _without_secrets(found: Mapping[str, Any]) -> Mapping[str, Any]:
     """Free options reach logs and checkpoints, so a secret may not stand among them."""
     for key in _keys(found):
@@ -154,6 +163,8 @@ StoredExchange: TypeAlias = Annotated[str, AfterValidator(_stored_exchange)]
 Folder: TypeAlias = Annotated[str, AfterValidator(_folder)]
 Directory: TypeAlias = Annotated[Path, Strict(False), AfterValidator(_directory)]
 Address: TypeAlias = Annotated[str, AfterValidator(_without_credentials)]
+WebSocketAddress: TypeAlias = Annotated[Address, _of_schemes("wss", "ws")]
+RestAddress: TypeAlias = Annotated[Address, _of_schemes("https", "http")]
 Options: TypeAlias = Annotated[Mapping[str, Any], AfterValidator(_without_secrets)]
 Secret: TypeAlias = SecretStr | None
 Legacy: TypeAlias = Annotated[

@@ -72,6 +72,20 @@ HINT = "Fix the key, then try `daedalus config check`"
             "ingestion: {reconnect_delay: 9, reconnect_delay_max: 3}",
             "ingestion.reconnect_delay_max: found 3, expected at least `reconnect_delay`",
         ),
+        (
+            "coinbase: {ws_url: 'http://h'}",
+            "coinbase.ws_url: found the text 'http://h', expected an address that begins with wss:// or ws://",
+        ),
+        (
+            "native: {exchanges: {okx: {ws_url: 'https://h'}}}",
+            "native.exchanges.okx.ws_url: found the text 'https://h', "
+            "expected an address that begins with wss:// or ws://",
+        ),
+        (
+            "native: {exchanges: {okx: {rest_url: 'ws://h'}}}",
+            "native.exchanges.okx.rest_url: found the text 'ws://h', "
+            "expected an address that begins with https:// or http://",
+        ),
         ("ingestion: {batch_size:5}", "ingestion.batch_size: no space after the colon"),
         ("ingestion: [1]", "ingestion: found a list, expected a mapping of keys"),
         ("ingestion: sometext", "ingestion: found text, expected a mapping of keys"),
