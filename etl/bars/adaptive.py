@@ -25,6 +25,7 @@ from etl.bars.ticks import UNIT_PLACES, Pending, Ticks, Weight, nearest, powers,
 REASONS = ("threshold", "max_ticks", "warmup")
 THRESHOLD, MAX_TICKS, WARMUP = range(3)
 OPEN, BELOW, REACHED = -1, 0, 1  # what is known of a tick's test
+_BARS_PER_CALL = 4096  # room for a bar at every tick would be zeroed page by page, which costs more than the kernel
 EXACT_HIGH = 1 << 22  # a sum whose high limb is smaller is a float
 
 
@@ -47,7 +48,7 @@ class Run(NamedTuple):
 
     ends: Any  # ticks up to each bar's last
     facts: Any  # float64 (bars, cells)
-    thetas: list[list[int]]
+    thetas: Any  # two limbs of each sum
     after: Expected
 
 
@@ -137,16 +138,19 @@ class AdaptiveBars(Bars):
         counts = np.array([at.ticks, at.is_warm, *at.sides, OPEN], dtype=np.int64)
         limbs = [limb for text in at.theta for limb in (int(text) >> BITS, int(text) & MASK)]
         theta: Any = np.array(limbs, dtype=np.int64) if is_fast else limbs
-        cap = min(bars_max, n - first)
+        cap = min(bars_max, n - first, _BARS_PER_CALL)
         ends, facts = np.empty(cap, dtype=np.int64), np.empty((cap, self.cells))
         thetas: Any = np.empty((cap, len(limbs)), dtype=np.int64 if is_fast else object)
+        found = [(ends[:0], facts[:0], thetas[:0])]
         kernel = on(ticks.hi, type(self).kernel)
         count, row = 0, first
-        while row < n and count < cap:
+        while row < n and count < bars_max:
+            room = min(cap, bars_max - count)
             arrays = (ticks.sign, ticks.x, ticks.hi, ticks.lo, row, rule, numbers, counts, theta)
-            added_bars, row = kernel(*arrays, ends[count:], facts[count:], thetas[count:])
-            count += added_bars
-            if row < n and count < cap:  # too near to tell by floats
+            bars, row = kernel(*arrays, ends[:room], facts[:room], thetas[:room])
+            found.append((ends[:bars].copy(), facts[:bars].copy(), thetas[:bars].copy()))
+            count += bars
+            if row < n and bars < room:  # too near to tell by floats
                 counts[-1] = self._exactly(theta, tens, numbers)
         sums = [int(hi) * LIMB + int(lo) for hi, lo in zip(theta[::2], theta[1::2], strict=True)]
         after = replace(
@@ -158,7 +162,8 @@ class AdaptiveBars(Bars):
             theta=tuple(map(str, sums)),
             scale=ticks.scale,
         )
-        return Run(ends[:count], facts[:count], thetas[:count], after)
+        ends, facts, thetas = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return Run(ends, facts, thetas, after)
 
     def _exactly(self, theta: Any, tens: int, numbers: Any) -> int:
         sums = [int(hi) * LIMB + int(lo) for hi, lo in zip(theta[::2], theta[1::2], strict=True)]
@@ -167,8 +172,7 @@ class AdaptiveBars(Bars):
     def _facts(self, runs: list[Run], scale: int) -> Facts:
         facts = np.concatenate([run.facts for run in runs])
         thetas = np.concatenate([run.thetas for run in runs])
-        codes = pl.Series(facts[:, 0].astype(np.int64))
-        reasons = codes.replace_strict(dict(enumerate(REASONS)), return_dtype=pl.String)
+        reasons = pl.Series(REASONS).gather(facts[:, 0].astype(np.int64))
         return {"close_reason": reasons, **self._columns(facts, _natural(thetas, scale))}
 
     def _open_facts(self, progress: Expected, bar: OpenBar) -> Facts:

@@ -124,10 +124,7 @@ class CountedBars(Bars):
         count = int(progress.count) * 10 ** (scale - progress.scale)
         ledger, new = self._today(progress.ledger, step, counting)
         if new is None:
-            left = replace(progress, ledger=ledger, pending=counting.pending)
-            return Cut(no_stops(), {}, left, is_skipped=True)
-        if progress.pending is not None and not bar.is_open:  # an order of trades that are in no bar
-            counting = self._counted(step, None)
+            return Cut(no_stops(), {}, replace(progress, ledger=ledger), is_skipped=True)
         left = Counted(scale=scale, threshold=str(new), ledger=ledger, pending=counting.pending)
         ends, thresholds = no_stops(), []
         in_force = Fraction(progress.threshold) if bar.is_open else new

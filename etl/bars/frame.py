@@ -58,11 +58,16 @@ def joined(tables: list[Table]) -> Table:
 
 def joined_facts(parts: list[Facts]) -> Facts:
     """The facts of bars one after the other; what a part does not say is null."""
-    if len(parts) == 1:
-        return parts[0]
+    if all(part.keys() == parts[0].keys() for part in parts):
+        return {name: _chained([part[name] for part in parts]) for name in parts[0]}
     frames = [pl.DataFrame({name: pl.Series(values) for name, values in part.items()}) for part in parts]
     columns = pl.concat(frames, how="diagonal").to_dict()
     return {name: column.fill_null(False) if name == "is_partial" else column for name, column in columns.items()}
+
+
+def _chained(columns: list[Any]) -> Column:
+    joined_columns: Column = np.concatenate(columns) if isinstance(columns[0], np.ndarray) else pl.concat(columns)
+    return joined_columns
 
 
 def frame_of(

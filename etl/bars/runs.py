@@ -56,27 +56,29 @@ def run_limit(ticks, p, plus, minus, is_jensen):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def run_bars(sign, x, w_hi, w_lo, row, rule, numbers, counts, theta, ends, facts, thetas):  # type: ignore[no-untyped-def]
     """As `etl.bars.imbalance.imbalance_bars`, of two sums that are not netted; `theta` holds buys, then sells."""
-    ticks_init, is_ema, alpha, keep_bar, keep, low, high, _, max_ticks, is_jensen, _, up, down = rule
-    expected, limit, p, p_weight = numbers[0], numbers[1], numbers[2], numbers[3]
+    ticks_init, keep, max_ticks, up, down = rule[0], rule[4], rule[8], rule[11], rule[12]
     plus, plus_weight, minus, minus_weight = numbers[4], numbers[5], numbers[6], numbers[7]
     ticks, is_warm, buys, sells, verdict = counts[0], counts[1], counts[2], counts[3], counts[-1]
     buy_hi, buy_lo, sell_hi, sell_lo = theta[0], theta[1], theta[2], theta[3]
-    count, n = 0, len(x)
-    while row < n and count < len(ends):
+    limit, count, first = numbers[1], 0, row
+    signs, sizes, his, los = sign[row:], x[row:], w_hi[row:], w_lo[row:]  # counted from 0, as in `accumulate`
+    for i in range(len(signs)):
+        if count == len(ends):
+            break
         if verdict == OPEN:
             ticks += 1
-            if sign[row] > 0:
+            if signs[i] > 0:
                 buys += 1
-                buy_lo += w_lo[row]
-                buy_hi, buy_lo = buy_hi + w_hi[row] + (buy_lo >> BITS), buy_lo & MASK
+                buy_lo += los[i]
+                buy_hi, buy_lo = buy_hi + his[i] + (buy_lo >> BITS), buy_lo & MASK
                 plus_weight = 1.0 + keep * plus_weight
-                plus += (x[row] - plus) / plus_weight
-            elif sign[row] < 0:
+                plus += (sizes[i] - plus) / plus_weight
+            elif signs[i] < 0:
                 sells += 1
-                sell_lo += w_lo[row]
-                sell_hi, sell_lo = sell_hi + w_hi[row] + (sell_lo >> BITS), sell_lo & MASK
+                sell_lo += los[i]
+                sell_hi, sell_lo = sell_hi + his[i] + (sell_lo >> BITS), sell_lo & MASK
                 minus_weight = 1.0 + keep * minus_weight
-                minus += (x[row] - minus) / minus_weight
+                minus += (sizes[i] - minus) / minus_weight
         reason = -1
         if is_warm:
             if ticks >= ticks_init:
@@ -94,28 +96,77 @@ def run_bars(sign, x, w_hi, w_lo, row, rule, numbers, counts, theta, ends, facts
         row += 1
         if reason < 0:
             continue
-        ends[count] = row
-        facts[count, 0], facts[count, 1] = reason, np.nan if is_warm else limit
-        facts[count, 2], facts[count, 3], facts[count, 4], facts[count, 5] = (
-            numbers[8], numbers[9], numbers[10], numbers[11],
-        )  # fmt: skip
+        ends[count] = first + i + 1
         thetas[count, 0], thetas[count, 1], thetas[count, 2], thetas[count, 3] = buy_hi, buy_lo, sell_hi, sell_lo
+        numbers[4], numbers[5], numbers[6], numbers[7] = plus, plus_weight, minus, minus_weight
+        limit = next_limit(reason, ticks, buys, sells, rule, numbers, facts[count])
         count += 1
-        if buys + sells > 0:
-            p_weight = 1.0 + keep_bar * p_weight
-            p += (buys / (buys + sells) - p) / p_weight
-        if is_ema and not is_warm:
-            expected = expected_next(expected, ticks, alpha, low, high)
-        limit = run_limit(expected, p, plus, minus, is_jensen)
-        numbers[8], numbers[9] = expected, p if p_weight > 0.0 else np.nan
-        numbers[10] = plus if plus_weight > 0.0 else np.nan
-        numbers[11] = minus if minus_weight > 0.0 else np.nan
         is_warm, ticks, buys, sells, buy_hi, buy_lo, sell_hi, sell_lo = 0, 0, 0, 0, 0, 0, 0, 0
-    numbers[0], numbers[1], numbers[2], numbers[3] = expected, limit, p, p_weight
     numbers[4], numbers[5], numbers[6], numbers[7] = plus, plus_weight, minus, minus_weight
     counts[0], counts[1], counts[2], counts[3], counts[-1] = ticks, is_warm, buys, sells, OPEN
     theta[0], theta[1], theta[2], theta[3] = buy_hi, buy_lo, sell_hi, sell_lo
     return count, row
+
+
+@njit(cache=True)
+def tick_run_bars(sign, x, w_hi, w_lo, row, rule, numbers, counts, theta, ends, facts, thetas):  # type: ignore[no-untyped-def]
+    """As `run_bars` where each tick weighs 1: the sums are counts, and the mean weight of a side is 1."""
+    count, n = 0, len(sign)
+    while row < n and count < len(ends):
+        ticks, is_warm = counts[0], counts[1]
+        most = rule[0] if is_warm else rule[8]
+        limit = np.inf if is_warm else numbers[1]
+        stop = row + max(1, int(most) - ticks)
+        behind, buys, sells = counted_until(sign[row:stop], limit, counts[2], counts[3])
+        ticks, row = ticks + behind, row + behind
+        numbers[4] = numbers[5] = 1.0 if buys > 0 else numbers[4]
+        numbers[6] = numbers[7] = 1.0 if sells > 0 else numbers[6]
+        counts[0], counts[2], counts[3] = ticks, buys, sells
+        theta[0], theta[1], theta[2], theta[3] = buys >> BITS, buys & MASK, sells >> BITS, sells & MASK
+        is_reached = max(buys, sells) >= limit
+        if not is_reached and ticks < most:
+            break
+        ends[count] = row
+        for cell in range(4):
+            thetas[count, cell] = theta[cell]
+            theta[cell] = 0
+        reason = THRESHOLD if is_reached else WARMUP if is_warm else MAX_TICKS
+        next_limit(reason, ticks, buys, sells, rule, numbers, facts[count])
+        counts[0], counts[1], counts[2], counts[3] = 0, 0, 0, 0
+        count += 1
+    return count, row
+
+
+@njit(cache=True)
+def counted_until(sign, limit, buys, sells):  # type: ignore[no-untyped-def]
+    """(ticks up to the one by which a side reaches the limit, else all; buys, sells)."""
+    for i in range(len(sign)):
+        buys += sign[i] > 0
+        sells += sign[i] < 0
+        if max(buys, sells) >= limit:
+            return i + 1, buys, sells
+    return len(sign), buys, sells
+
+
+@njit(cache=True)
+def next_limit(reason, ticks, buys, sells, rule, numbers, facts):  # type: ignore[no-untyped-def]
+    """The threshold of the next bar, once the bar with these ticks was learned from; fills `facts`."""
+    _, is_ema, alpha, keep_bar, _, low, high, _, _, is_jensen, _, _, _ = rule
+    is_warm = reason == WARMUP
+    facts[0], facts[1] = reason, np.nan if is_warm else numbers[1]
+    facts[2], facts[3], facts[4], facts[5] = numbers[8], numbers[9], numbers[10], numbers[11]
+    expected, p, p_weight = numbers[0], numbers[2], numbers[3]
+    if buys + sells > 0:
+        p_weight = 1.0 + keep_bar * p_weight
+        p += (buys / (buys + sells) - p) / p_weight
+    if is_ema and not is_warm:
+        expected = expected_next(expected, ticks, alpha, low, high)
+    limit = run_limit(expected, p, numbers[4], numbers[6], is_jensen)
+    numbers[0], numbers[1], numbers[2], numbers[3] = expected, limit, p, p_weight
+    numbers[8], numbers[9] = expected, p if p_weight > 0.0 else np.nan
+    numbers[10] = numbers[4] if numbers[5] > 0.0 else np.nan
+    numbers[11] = numbers[6] if numbers[7] > 0.0 else np.nan
+    return limit
 
 
 class RunBars(AdaptiveBars):
@@ -187,6 +238,7 @@ class RunBars(AdaptiveBars):
 class TickRunBars(RunBars):
     """Run bars of trades: as many buys, or sells, as were expected of one side. See `RunBars` for the parameters."""
 
+    kernel = staticmethod(tick_run_bars)
     kind: ClassVar[str] = "tick_run"
     alias: ClassVar[str] = "trb"
     weight: ClassVar[Weight] = "tick"

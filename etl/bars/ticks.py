@@ -7,6 +7,7 @@ A weight's float is the nearest to the exact number in a unit that never changes
 value), so that what is estimated from it does not depend on the decimal places that happened to be in use.
 """
 
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -78,6 +79,8 @@ def scale_of(step: Step, weight: Weight) -> int:
 def ticks_of(step: Step, weight: Weight, *, unit: TickUnit, pending: Pending | None) -> tuple[Ticks, Pending | None]:
     """(the ticks that are complete with this step, what is left); the weight of `pending` has the step's scale."""
     scale = scale_of(step, weight)
+    if unit == "print" and weight == "tick" and step.is_fast:
+        return Ticks(step.sign, *_ones(len(step.ts)), None, scale, len(step.ts)), None
     hi, lo = _weights(step, weight)
     if unit == "print":
         return Ticks(step.sign, hi, lo, _in_unit(hi, lo, UNIT_PLACES[weight] - scale), None, scale, len(step.ts)), None
@@ -88,6 +91,12 @@ def ticks_of(step: Step, weight: Weight, *, unit: TickUnit, pending: Pending | N
         limbs = [np.array(column, dtype=np.int64) for column in limbs]
     hi, lo, signs = limbs
     return Ticks(signs, hi, lo, _in_unit(hi, lo, UNIT_PLACES[weight] - scale), stops, scale, begun), rest
+
+
+@lru_cache(maxsize=4)
+def _ones(n: int) -> tuple[Ints, Ints, Any]:
+    """Weights of 1 in two limbs and as floats, which nobody may change."""
+    return np.zeros(n, np.int32), np.ones(n, np.int32), np.ones(n)
 
 
 def _orders(
