@@ -1,10 +1,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .bench-venv/.ready
+TRADES ?= 20000000
 export DAEDALUS_TEST_DATA ?= $(abspath ../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock bench memory soak crash fuzz clean
+.PHONY: help setup demo test check format lock bench bench-bars peers memory soak crash fuzz clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,9 +37,20 @@ format: setup ## rewrite the code in the house style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## speed and size, as ratios within one run, cryptofeed and ccxt.pro beside us
+bench: setup $(PEERS) ## speed and size, as ratios within one run, other libraries beside us
 	@$(BIN)/pip install --quiet --disable-pip-version-check cryptofeed==2.4.1 || echo "cryptofeed cannot be installed: not measured"
 	$(BIN)/python -m tests.benchmarks.run
+
+bench-bars: setup $(PEERS) ## the bars' part of it alone; TRADES=100000000 for the long run in bounded memory
+	DAEDALUS_BENCH_TRADES=$(TRADES) $(BIN)/python -m tests.benchmarks.run bars
+
+peers: setup $(PEERS) ## where bars of mlfinpy and RiskLabAI end, beside ours, and why where they differ
+	$(BIN)/python -m tests.benchmarks.bars_agreement
+
+$(PEERS): tests/benchmarks/peers.txt
+	@rm -rf .bench-venv && $(PYTHON) -m venv .bench-venv \
+	  && .bench-venv/bin/pip install --quiet --disable-pip-version-check -r $< && touch $@ \
+	  || { rm -rf .bench-venv; echo "mlfinpy, RiskLabAI and nautilus_trader cannot be installed: not measured"; }
 
 MINUTES ?= 20
 memory: setup ## one collector with 100 symbols x 3 channels for MINUTES=60: memory, open files, bytes to the disk

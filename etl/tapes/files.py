@@ -79,7 +79,7 @@ class FileTape:
         return self._named("symbol", self._where.symbols, stored_symbol)
 
     def portions(self) -> Iterator[Portion]:
-        """All trades, in portions of about a million.
+        """All trades, in portions of about a quarter of a million.
 
         Raises: InputUnreadable for a file, column or row that cannot be used, and for trades out of order.
         """

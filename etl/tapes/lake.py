@@ -14,7 +14,7 @@ from etl.transforms.trades import BRONZE_COLUMNS
 from shared.errors import InputUnreadable
 from shared.partitioning import Lake
 
-_COLUMNS = (
+SILVER_COLUMNS = (
     "ordinal", "timestamp", "tape_ts", "trade_id", "side", "price", "amount", "price_text", "amount_text",
     "gap_before", "known_at",
 )  # fmt: skip
@@ -43,7 +43,7 @@ class SilverTape:
         self._period = period
 
     def portions(self) -> Iterator[Portion]:
-        """All trades, in portions of about a million."""
+        """All trades, in portions of about a quarter of a million."""
         files = sorted(self._folder.rglob("*.parquet"), key=lambda path: path.name)
         files = [file for file in files if _may_hold(file, self._period)]
         sizes = [file.stat().st_size for file in files]
@@ -68,7 +68,7 @@ class BronzeTape:
         self.rejected = self.duplicates = 0
 
     def portions(self) -> Iterator[Portion]:
-        """All trades, in portions of about a million.
+        """All trades, in portions of about a quarter of a million.
 
         Raises: LateRows: some came too late to be put in order so; begin again with `whole`.
         """
@@ -99,7 +99,7 @@ class BronzeTape:
 
 
 def _parts(file: Path) -> Iterator[pl.DataFrame]:
-    scan = pl.scan_parquet(file, hive_partitioning=False).select(_COLUMNS)
+    scan = pl.scan_parquet(file, hive_partitioning=False).select(SILVER_COLUMNS)
     try:
         for start in range(0, scan.select(pl.len()).collect().item(), ROWS):
             yield scan.slice(start, ROWS).collect()

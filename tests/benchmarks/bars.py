@@ -1,93 +1,113 @@
-"""Exact dollar bars against the plainest float loop there is, in the same run."""
+"""Exact bars of every kind against the plainest float loop of the kind, in turns; and against other libraries.
+
+Two measures of ours. "kernels": ready float arrays in, exact bars out, the scaling of the floats included. "update": a
+Polars frame of silver trades in, a frame of bars out, with sides read, order and duplicates checked.
+The loop reads ready arrays and writes floats. Everything runs in one thread.
+"""
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
-from numba import njit
 
-from etl.bars import DollarBars
+from etl.bars import new_bars
+from etl.bars.given import frame_of_trades
+from etl.bars.trades import read
+from tests.benchmarks.bars_kernels import exact_sums
+from tests.benchmarks.bars_peers import Task, information_params, made_by_peers
+from tests.benchmarks.bars_plain import OUT_ROWS, plain_loop
+from tests.benchmarks.bars_trades import synthetic_trades
+from tests.benchmarks.ingest import Line
 
-TRADES = 5_000_000
-THRESHOLD = 1_000_000
+TRADES = 10_000_000
+PEER_TRADES = 200_000  # per kind; a peer's speed does not depend on it while its bars keep their length
 ROUNDS = 5
-TARGET = 0.25
+_COLUMNS = (
+    "trade_id", "trade_seq", "timestamp", "side", "price", "amount", "price_text", "amount_text", "gap_before",
+    "known_at",
+)  # fmt: skip
+_STANDARD, _INFORMATION = 0.5, 0.4
+_GUARDED = {"expected_ticks_init": 500, "ewma_window": 15}
+KINDS: dict[str, dict[str, Any]] = {  # about 500 trades to a bar
+    "time": {"interval": 5}, "tick": {"threshold": 500}, "volume": {"threshold": 16},
+    "dollar": {"threshold": 1_000_000},
+    **{f"{weight}_{family}": _GUARDED for family in ("imbalance", "run") for weight in ("tick", "volume", "dollar")},
+}  # fmt: skip
+_PEER_TARGETS = {"dollar": 300, "tick_imbalance": 500, "volume_imbalance": 500, "dollar_imbalance": 500}
 
 
-def measure() -> list[tuple[str, float, float]]:
-    """(name, speed as a part of the plain loop's, target) of DollarBars, with ids in sequence and with opaque ids.
-
-    End to end: a Polars frame of silver trades in, a frame of bars out. The plain loop reads ready float arrays and
-    keeps open, high, low, close, volume, value and count. The second line has no target: it hashes every id.
-    """
-    trades = synthetic_trades(TRADES)
-    price, amount = trades["price"].to_numpy(), trades["amount"].to_numpy()
-    out = np.empty((7, TRADES))
-    opaque = trades.drop("trade_seq")
-    plain_s = _best_s(lambda: plain_dollar_loop(price, amount, float(THRESHOLD), out))
-    exact_s = _best_s(lambda: DollarBars(threshold=THRESHOLD).update(trades))
-    opaque_s = _best_s(lambda: DollarBars(threshold=THRESHOLD).update(opaque), rounds=1)
-    for name, seconds in (("plain float loop", plain_s), ("DollarBars", exact_s), ("DollarBars, opaque ids", opaque_s)):
-        print(f"{name:24s} {TRADES / seconds / 1e6:8.1f} M trades/s")
-    return [("dollar bars", plain_s / exact_s, TARGET), ("dollar bars, opaque ids", plain_s / opaque_s, 0.0)]
-
-
-def synthetic_trades(n: int) -> pl.DataFrame:
-    """Silver trades of a random walk at 0.01 and lognormal sizes at 1e-6, about 570 to a bar of a million."""
-    rng = np.random.default_rng(7)
-    start_us = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
-    ts = pl.Series(start_us + np.cumsum(rng.integers(0, 20_000, n))).cast(pl.Datetime("us", "UTC"))
-    seq = np.arange(10_000_000, 10_000_000 + n)
-    return pl.DataFrame(
-        {
-            "trade_id": pl.Series(seq).cast(pl.String),
-            "trade_seq": seq,
-            "timestamp": ts,
-            "side": np.array(["buy", "sell"])[rng.integers(0, 2, n)],
-            "price": (6_000_000 + np.cumsum(rng.integers(-50, 51, n))) / 100,
-            "amount": np.maximum(1, rng.lognormal(9.2, 1.5, n).astype(np.int64)) / 1e6,
-            "epoch": pl.repeat("20260101T000000Z-0001", n, eager=True),
-            "seq": np.arange(n),
-            "known_at": ts + timedelta(milliseconds=35),
-            "gap_before": pl.repeat(False, n, eager=True),
-        }
-    )
+def measure(trades_number: int = TRADES) -> list[Line]:
+    """Speed of ours over that of the plain loops and of the peers."""
+    trades = synthetic_trades(trades_number).select(_COLUMNS)
+    lines: list[Line] = []
+    update_s: dict[str, float] = {}
+    batch, arrays = read(frame_of_trades(trades), first_number=0), _arrays(trades)
+    out = np.empty((OUT_ROWS, trades_number // 10))
+    for kind, params in KINDS.items():
+        plain = plain_loop(kind, params)
+        best = _best_s(
+            {
+                "plain": lambda plain=plain: plain(arrays, out),
+                "kernels": lambda kind=kind, params=params: exact_sums(batch, kind, params),
+                "update": lambda kind=kind, params=params: new_bars(kind, **params).update(trades),
+            }
+        )
+        update_s[kind] = best["update"] / trades_number
+        target = _STANDARD if kind in ("time", "tick", "volume", "dollar") else _INFORMATION
+        speed = {name: f"{trades_number / seconds / 1e6:.0f}" for name, seconds in best.items()}
+        for name, bound in (("kernels", f">= {target}"), ("update", "")):
+            detail = f"{speed[name]} / {speed['plain']} M trades/s"
+            lines.append(Line(f"{kind} bars, {name} / plain float loop", best["plain"] / best[name], bound, detail))
+    return lines + _against_peers(trades.head(PEER_TRADES), update_s)
 
 
-@njit(cache=True)
-def plain_dollar_loop(price, size, threshold, out):
-    count = ticks = 0
-    value = volume = open_ = high = low = 0.0
-    for i in range(len(price)):
-        p = price[i]
-        if ticks == 0:
-            open_ = high = low = p
-        high = max(high, p)
-        low = min(low, p)
-        volume += size[i]
-        value += p * size[i]
-        ticks += 1
-        if value >= threshold:
-            out[0, count], out[1, count], out[2, count], out[3, count] = open_, high, low, p
-            out[4, count], out[5, count], out[6, count] = volume, value, ticks
-            count += 1
-            ticks = 0
-            value = volume = 0.0
-    return count
+def _against_peers(trades: pl.DataFrame, update_s: dict[str, float]) -> list[Line]:
+    tasks = _tasks(trades)
+    made = made_by_peers(tasks)
+    lines = []
+    for place, task in enumerate(tasks):
+        target = f">= {_PEER_TARGETS[task.kind]}" if task.kind in _PEER_TARGETS else ""
+        theirs_s = made[place].seconds / len(trades) if made else None
+        ratio = theirs_s / update_s[task.kind] if theirs_s else None
+        detail = f"{1e-6 / update_s[task.kind]:.0f} / {1e-6 / theirs_s:.3f} M trades/s" if theirs_s else ""
+        lines.append(Line(f"{task.kind} bars, update / {task.peer}", ratio, target, detail))
+    return lines
 
 
-def _best_s(run: Callable[[], object], *, rounds: int = ROUNDS) -> float:
-    run()  # compile, and fill the caches
-    seconds = []
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - begun)
-    return min(seconds)
+def _tasks(trades: pl.DataFrame) -> list[Task]:
+    tasks = [
+        Task(peer, kind, {"threshold": KINDS[kind]["threshold"]}, trades)
+        for kind in ("tick", "volume", "dollar")
+        for peer in ("mlfinpy", "RiskLabAI", "nautilus_trader")
+    ]
+    tasks.append(Task("mlfinpy", "time", {"resolution": "S", "num_units": 5}, trades))
+    tasks.append(Task("RiskLabAI", "time", {"resolution_type": "S", "resolution_units": 5}, trades))
+    for kind in (kind for kind in KINDS if "_" in kind):
+        expected, window = _GUARDED["expected_ticks_init"], _GUARDED["ewma_window"]
+        tasks.append(Task("mlfinpy", kind, information_params("mlfinpy", expected, window, window * expected), trades))
+        tasks.append(
+            Task("RiskLabAI", kind, information_params("RiskLabAI", expected, window, window * expected), trades)
+        )
+    return tasks
 
 
-if __name__ == "__main__":
-    for name, ratio, target in measure():
-        print(f"{name:24s} {ratio:.2f} of the plain loop (target {target})")
+def _arrays(trades: pl.DataFrame) -> Any:
+    side = (trades["side"] == "buy").to_numpy()
+    columns = (trades["price"], trades["amount"], trades["timestamp"].to_physical())
+    price, size, us = (column.to_numpy() for column in columns)
+    return price, size, np.where(side, 1, -1).astype(np.int8), us
+
+
+def _best_s(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """The best of some rounds of each, in turns, so that whatever else the machine does strikes all."""
+    for run in runs.values():
+        run()  # compile, and fill the caches
+    best = dict.fromkeys(runs, float("inf"))
+    for _ in range(ROUNDS):
+        for name, run in runs.items():
+            begun = time.perf_counter()
+            run()
+            best[name] = min(best[name], time.perf_counter() - begun)
+    return best

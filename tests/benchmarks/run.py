@@ -1,5 +1,6 @@
 """`make bench`: speed and size as ratios within one run, against the targets. What misses one is printed as missed."""
 
+import argparse
 import sys
 from operator import ge, le
 
@@ -7,17 +8,19 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.log import configure
-from tests.benchmarks import bars, ingest, sizes
+from tests.benchmarks import bars, bars_files, ingest, sizes
 from tests.benchmarks.ingest import Line
+
+PARTS = {"capture": (ingest.measure, sizes.measure), "bars": (bars.measure, bars_files.measure)}
 
 
 def main() -> int:
-    """Measure everything and print one table; the exit code says whether every target was met."""
+    """Measure, and print one table; the exit code says whether every target was met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", nargs="?", choices=PARTS, help="none: both")
+    part = parser.parse_args().part
     configure("error", format="text")
-    lines = [*ingest.measure(), *sizes.measure()]
-    lines += [
-        Line(f"{name} / plain float loop, speed", ratio, f">= {target}") for name, ratio, target in bars.measure()
-    ]
+    lines = [line for name in PARTS if part in (None, name) for measure in PARTS[name] for line in measure()]
     table = Table("what", "ratio", "target", "", "of what")
     for line in lines:
         ratio = "-" if line.ratio is None else f"{line.ratio:.2f}"
