@@ -104,14 +104,6 @@ class Inlet:
         """How far a stream of this feed has come."""
         return self._feed.standing(table, symbol)
 
-    def interrupt_streams(self, cause: str, evidence: str, keys: Iterable[tuple[str, str]]) -> None:
-        """The same of single streams, each a table and a symbol."""
-        symbols: dict[str, list[str]] = {}
-        for table, symbol in keys:
-            symbols.setdefault(table, []).append(symbol)
-        for table, some in symbols.items():
-            self.interrupt(cause, evidence, symbols=some, tables=(table,))
-
     def expect(self, table: str, symbol: str) -> None:
         """Let an interruption of this stream be told even if it has never had a row."""
         self._feed.expect(table, symbol)
@@ -159,6 +151,14 @@ class Inlet:
         """Say that what comes next (of these symbols and tables, else of all) may not follow on what came before."""
         interruption = Interruption(cause, self.clock.wall_ns() // 1000, evidence)
         self._feed.interrupt(interruption, symbols=symbols, tables=tables)
+
+    def interrupt_streams(self, cause: str, evidence: str, keys: Iterable[tuple[str, str]]) -> None:
+        """Say the same of single streams, each a table and a symbol."""
+        symbols: dict[str, list[str]] = {}
+        for table, symbol in keys:
+            symbols.setdefault(table, []).append(symbol)
+        for table, some in symbols.items():
+            self.interrupt(cause, evidence, symbols=some, tables=(table,))
 
     def relieve(self, level: int) -> None:
         """Say how what was given up ended, of all that this level does not give up; 0 says all."""

@@ -174,8 +174,9 @@ def _widen(job: Job) -> str:
 def _say(stream: str, job: Job, tape: Tape, built: Built, target: Path) -> None:
     """The one line that is left of it all."""
     left = {"drop": "left out (--keep-open, --flush)", "keep": "kept, marked partial", "flush": "ended, marked partial"}
+    early = f"{built.skipped:,} before the first bar; " if built.skipped else ""
     typer.echo(
         f"{stream}: {built.trades:,} trades in, {built.bars:,} bars {job.name} out; "
-        f"{tape.rejected:,} rejected, {tape.duplicates + built.duplicates:,} duplicate, {built.late:,} late; "
+        f"{early}{tape.rejected:,} rejected, {tape.duplicates + built.duplicates:,} duplicate, {built.late:,} late; "
         f"open bar of {built.open_trades:,} trades {left[job.ending]}; {target}"
     )

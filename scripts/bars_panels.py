@@ -155,6 +155,8 @@ def draw_measures(row: Panels, each: Drawn) -> None:
         axes.set_yscale("log", nonpositive="clip")
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if ratio < 500 else (1.0,), numticks=5))
         axes.minorticks_off()
+        axes.set_ylim(positive.min() / 1.6, positive.max() * 1.6)
+        values = np.maximum(values, positive.min() / 1.5)  # one that lasted no time lies at the foot
     else:
         axes.yaxis.set_major_locator(MaxNLocator(4, prune="both"))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
@@ -166,7 +168,8 @@ def draw_measures(row: Panels, each: Drawn) -> None:
         low, high = (bars[f"measure_{name}"].cast(pl.Float64).to_numpy() for name in ("min", "max"))
         axes.fill_between(row.middle, low, high, color=SOFT, alpha=0.25, linewidth=0, label=spread)
         axes.plot(row.middle, values, color=INK, linewidth=0.9, label="median bar")
-    axes.margins(y=0.15)
+    if axes.get_yscale() == "linear":
+        axes.margins(y=0.15)
 
 
 def draw_hover(row: Panels, number: int) -> None:

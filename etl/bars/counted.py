@@ -124,7 +124,10 @@ class CountedBars(Bars):
         count = int(progress.count) * 10 ** (scale - progress.scale)
         ledger, new = self._today(progress.ledger, step, counting)
         if new is None:
-            return Cut(no_stops(), {}, replace(progress, ledger=ledger), is_skipped=True)
+            left = replace(progress, ledger=ledger, pending=counting.pending)
+            return Cut(no_stops(), {}, left, is_skipped=True)
+        if progress.pending is not None and not bar.is_open:  # an order of trades that are in no bar
+            counting = self._counted(step, None)
         left = Counted(scale=scale, threshold=str(new), ledger=ledger, pending=counting.pending)
         ends, thresholds = no_stops(), []
         in_force = Fraction(progress.threshold) if bar.is_open else new

@@ -35,8 +35,8 @@ def rungs(intervals: Sequence[Number]) -> dict[str, str | None]:
 class CandleLadder:
     """Candles of several intervals from the trades of one stream, in frames of `CANDLE_SCHEMA`.
 
-    Whatever the intervals, each has the candles that `TimeBars` of it has, at the same trade. All state comes in at
-    construction and goes out by `snapshot`.
+    Whatever the intervals, each has the candles that `TimeBars` of it has, at the same trade. A trade that is late for
+    the finest is in none. All state comes in at construction and goes out by `snapshot`.
 
     >>> from datetime import UTC, datetime
     >>> times = [datetime(2026, 1, 1, hour, minute, tzinfo=UTC) for hour, minute in ((0, 0), (0, 1), (0, 59), (1, 0))]

@@ -130,9 +130,8 @@ class MergedCandles:
         starts = self._calendar.starts(_us(rows["time_start"]))
         is_cut = ~rows["close_reason"].is_in(_GO_ON).to_numpy()
         begins = np.flatnonzero(np.append([True], (starts[1:] != starts[:-1]) | is_cut[:-1]))
-        is_whole = rows["close_reason"][-1] == "time" and _us(rows["time_end"])[-1] >= self._calendar.end_us(
-            int(starts[-1])
-        )
+        end_us = self._calendar.end_us(int(starts[-1]))
+        is_whole = rows["close_reason"][-1] == "time" and _us(rows["time_end"])[-1] >= end_us
         is_last_open = not (is_whole or is_cut[-1])
         before = state.closed_us
         if before is None and _us(rows["time_start"])[0] > starts[0]:

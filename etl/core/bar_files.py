@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from shared.disk import Disk, translated
 from shared.partitioning import Partition
 
-_GROUP_ROWS = 1 << 17
+_GROUP_ROWS = 1 << 14  # bars have fifty columns: what waits to be written counts in memory
 _REPLACED = "replaced"
 
 

@@ -43,6 +43,7 @@ class Chain:
             options_hash([name, output.folder_unit]),
         )
         self._stage: Stage | None = None
+        self._answer: tuple[tuple[int, ...], pl.DataFrame] | None = None
         self._replaced_from_us: int | None = None  # set while what stands after the current rows is to be replaced
         self.current = self._beginning()
         self._restore(self._store.newest())
@@ -157,8 +158,16 @@ class Chain:
         return found
 
     def read(self, first: int, *, rows_max: int, near_us: int) -> pl.DataFrame:
-        """Rows of the output from number `first` on; `near_us` is the time of the row before it, or earlier."""
-        return self.output.read(Span(first, near_us, self.current.last_us), rows_max=rows_max)
+        """Rows of the output from number `first` on; `near_us` is the time of the row before it, or earlier.
+
+        The last answer is kept: all chains that follow this one and stand at one place ask for the same rows.
+        """
+        asked = (first, rows_max, near_us, self.current.number)
+        if self._answer is None or self._answer[0] != asked:
+            self._answer = None  # before the next is read: one of them is in memory
+            span = Span(first, near_us, self.current.last_us)
+            self._answer = (asked, self.output.read(span, rows_max=rows_max))
+        return self._answer[1]
 
     def _staged(self) -> Stage:
         """Where the files of the next commit are."""

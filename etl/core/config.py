@@ -61,5 +61,5 @@ class EtlOptions:
     silver_unit: str = "day"  # deepest partition of silver tables: month, day or hour
     checkpoint_keep_days: int = 7
     disk: Disk = field(default_factory=Disk)
-    rows_per_step: int = 2_000_000  # rows read at once, by whole journals; a rebuild for late rows reads all after it
+    rows_per_step: int = 250_000  # read at once, by whole journals: it bounds the memory of a run and a rebuild
     only: FilterSpec = field(default_factory=FilterSpec)

@@ -8,6 +8,7 @@ from typing import Any, Self
 import msgspec
 from filelock import FileLock
 
+from etl.bars.ladder import rungs
 from etl.core.bronze import CONSUMED_TABLES
 from etl.core.config import BarSet, EtlOptions, FilterSpec, StreamKey
 from etl.core.streams import StreamResult, run_stream
@@ -33,9 +34,10 @@ class TransformExecutor:
 
         Args:
             config: `root` (a lake's folder) or `lake` (a `Lake`), and optionally `lateness_s`, `checkpoint_keep_days`,
-                `exchanges`, `symbols` and `bars`, a list of `{"type": ..., "threshold" | "interval": ...}`.
+                `exchanges`, `symbols`, `candles`, a list of intervals, and `bars`, a list of
+                `{"type": ..., "threshold" | "interval": ...}`.
         """
-        known = {"root", "lake", "lateness_s", "checkpoint_keep_days", "exchanges", "symbols", "bars"}
+        known = {"root", "lake", "lateness_s", "checkpoint_keep_days", "exchanges", "symbols", "candles", "bars"}
         if unknown := sorted(set(config) - known):
             raise ValueError(f"unknown keys {unknown}; there are {sorted(known)}")
         bars = [dict(bar_set) for bar_set in config.get("bars", ())]
@@ -45,6 +47,7 @@ class TransformExecutor:
             config.get("lake") or Lake.under(config["root"]),
             lateness_s=config.get("lateness_s", 10.0),
             checkpoint_keep_days=config.get("checkpoint_keep_days", 7),
+            candles=tuple(rungs(config.get("candles", ()))),
             bars=sets,
             only=where,
         )

@@ -19,6 +19,7 @@ class Built(NamedTuple):
     bars: int
     duplicates: int
     late: int
+    skipped: int  # in no bar: no threshold was known yet, or their bucket was left out
     open_trades: int  # in the bar that was open at the end
 
 
@@ -53,4 +54,4 @@ def build(
         count += give(bars.flush() if ending == "flush" else last)
     counters = bars.counters
     open_trades = int(last["tick_count"].sum())
-    return Built(counters.n_trades, count, counters.n_dup, counters.n_late, open_trades)
+    return Built(counters.n_trades, count, counters.n_dup, counters.n_late, counters.n_skipped, open_trades)

@@ -5,17 +5,16 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ingestion.collectors.base_collector import SessionEnd
+from ingestion.collectors.silence_verdict import verdict
 from ingestion.exchanges.protocol import Newest
-from ingestion.silence import GRACE_S, SAMPLE_S, Finding, Key
+from ingestion.silence import GRACE_S, SAMPLE_S, Key
 from shared.exchange_facts import ids_prove_loss
-from shared.log import get_log
 from shared.partitioning import stored_exchange
 
 if TYPE_CHECKING:
     from ingestion.collectors.ccxt_collector import CcxtCollector
 
 _TRADES_PER_LOOK = 20
-log = get_log("ccxt_silence")
 
 
 class CcxtSilence:
@@ -62,21 +61,9 @@ class CcxtSilence:
             theirs = None
         await asyncio.sleep(GRACE_S)
         for key in keys:
-            standing = self._inlet.standing(*key)
-            ours = standing.trade_seq if key[0] == "trades" else None
-            now_ns = self._inlet.clock.mono_ns()
-            finding = self._watch.looked(key, theirs, ours=ours, count=standing.rows, now_ns=now_ns)
-            if finding:
-                self._act(finding)
-
-    def _act(self, finding: Finding) -> None:
-        table, symbol = finding.key
-        self._inlet.statistics.silences += 1
-        if finding.is_first:
-            log.warning("a stream is dead, its market is not", feed=self._inlet.name, evidence=finding.evidence)
-        self._inlet.expect(table, symbol)
-        self._inlet.interrupt("silence", finding.evidence, symbols=(symbol,), tables=(table,))
-        self._end(SessionEnd("disconnect", f"a new session, because of a dead stream: {finding.evidence}"))
+            finding = verdict(self._watch, self._inlet, key, theirs)
+            if finding is not None:
+                self._end(SessionEnd("disconnect", f"a new session, because of a dead stream: {finding.evidence}"))
 
     def _newest(self, trades: Iterable[Any]) -> Newest | None:
         """The newest trade; an empty list says that nothing can be compared."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeAlias
 
-from ingestion.collectors.base_collector import SessionEnd, is_well
+from ingestion.collectors.base_collector import Reconnects, SessionEnd
 from ingestion.collectors.connection import Connection
 from ingestion.collectors.frame_record import note, recorded
 from ingestion.collectors.replacement import Replacement
@@ -60,7 +60,7 @@ class Line:
             ExchangeRefused: the exchange refused before anything came from it, or no attempt is left.
             SettingsInvalid: the address is none.
         """
-        delays_s, waited_s = self._around.retry.delays_s(self._around.rng), 0.0
+        reconnects = Reconnects(self._inlet.name, self._around.retry, self._around.rng, self._log)
         connection = self._connect()
         try:
             while True:
@@ -73,17 +73,7 @@ class Line:
                 if successor is not None:
                     connection = successor
                     continue
-                if is_well(rows=connection.rows, lasted_s=connection.age_s, waited_s=waited_s):
-                    delays_s = self._around.retry.delays_s(self._around.rng)
-                delay_s = next(delays_s, None)
-                if delay_s is None:
-                    raise ExchangeRefused(
-                        f"{self._inlet.name}: connection ended ({end.evidence}) and no reconnect is left",
-                        hint="ingestion.max_reconnect_attempts: -1 reconnects for ever",
-                    )
-                waited_s = max(delay_s, end.retry_after_s)
-                self._log.warning("reconnecting", cause=end.cause, evidence=end.evidence, delay_s=round(waited_s, 2))
-                await asyncio.sleep(waited_s)
+                await asyncio.sleep(reconnects.wait_s(end, rows=connection.rows, lasted_s=connection.age_s))
                 self.reconnects += 1
                 connection = self._connect()
         finally:
@@ -149,7 +139,7 @@ class Line:
     def broken(self, connection: Connection, event: Break) -> None:
         """Rows are missing: on the streams that this connection brings, and on no other's."""
         self._inlet.statistics.sequence_breaks += 1
-        keys: list[Key] = [(each.table, each.symbol) for each in self.shard.subscriptions]
+        keys = self._keys()
         if self._replacement is not None:
             is_new, switched = connection is self._replacement.new, self._replacement.handover.switched
             keys = [key for key in keys if key[0] == "trades" or (key in switched) is is_new]
@@ -286,7 +276,7 @@ class Line:
         if end.cause == "refused" and not self._venue.has_delivered:
             raise ExchangeRefused(f"{self._inlet.name}: {end.evidence}")
         replacement = self._replacement
-        keys: list[Key] = [(each.table, each.symbol) for each in self.shard.subscriptions]
+        keys = self._keys()
         if replacement is not None:
             keys = [key for key in keys if key[0] == "trades" or key not in replacement.handover.switched]
         for each in connection.session.wanted - connection.session.unconfirmed:
@@ -295,3 +285,6 @@ class Line:
         if replacement is not None:
             self._done(replacement)
         del self._open[connection]
+
+    def _keys(self) -> list[Key]:
+        return [(each.table, each.symbol) for each in self.shard.subscriptions]

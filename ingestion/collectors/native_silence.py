@@ -5,13 +5,11 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from ingestion.collectors.line import Line
+from ingestion.collectors.silence_verdict import verdict
 from ingestion.collectors.venue import Venue
 from ingestion.exchanges.protocol import Newest, Subscription
 from ingestion.silence import GRACE_S, SAMPLE_S, Finding, Key, SilenceRules, SilenceWatch
 from shared.errors import FrameMalformed
-from shared.log import get_log
-
-log = get_log("silence")
 
 
 class _Carried(NamedTuple):
@@ -71,12 +69,9 @@ class NativeSilence:
             self._inlet.statistics.silence_looks += 1
             theirs = self._newest(carried.subscription, (await self._venue.get(request)).body)
             await asyncio.sleep(GRACE_S)
-        standing = self._inlet.standing(*key)
-        ours = standing.trade_seq if key[0] == "trades" else None
-        now_ns = self._inlet.clock.mono_ns()
-        finding = self._watch.looked(key, theirs, ours=ours, count=standing.rows, now_ns=now_ns)
-        if finding and key in self._carried:
-            self._act(finding, self._carried[key], now_ns)
+        finding = verdict(self._watch, self._inlet, key, theirs)
+        if finding is not None:
+            self._remedy(finding, self._carried[key])  # what is not carried any more is forgotten, and never found
 
     def _newest(self, subscription: Subscription, body: bytes | None) -> Newest | None:
         try:
@@ -84,17 +79,12 @@ class NativeSilence:
         except FrameMalformed:
             return None  # no answer proves nothing; it is asked for again later
 
-    def _act(self, finding: Finding, carried: _Carried, now_ns: int) -> None:
-        table, symbol = finding.key
-        self._inlet.statistics.silences += 1
-        if finding.is_first:
-            log.warning("a stream is dead, its market is not", feed=self._inlet.name, evidence=finding.evidence)
-        self._inlet.expect(table, symbol)
-        self._inlet.interrupt("silence", finding.evidence, symbols=(symbol,), tables=(table,))
+    def _remedy(self, finding: Finding, carried: _Carried) -> None:
         if finding.remedy == "reconnect":
             carried.line.rotate(f"dead streams: {finding.evidence}")
         else:
             carried.line.resubscribe(carried.subscription)
+        now_ns = self._inlet.clock.mono_ns()
         self._watch.subscribed(finding.key, now_ns, connection=carried.line.shard.number)
 
     def _count(self, key: Key) -> int:

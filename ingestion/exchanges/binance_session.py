@@ -50,7 +50,6 @@ class BinanceSession(Session):
         self._name = exchange.profile.name
         self._syncs: dict[str, DepthSync] = {}
         self._raw_symbols: dict[str, str] = {}
-        self._former: set[str] = set()  # raw symbols that were wanted: what is still under way is nobody's
         self._asked: dict[int, list[Subscription]] = {}
         self._last_request = PING_ID
         super().__init__(exchange, wanted)
@@ -103,9 +102,7 @@ class BinanceSession(Session):
         return []
 
     def _follow(self) -> None:
-        former = set(self.symbols)
         super()._follow()
-        self._former |= former - set(self.symbols)
         self._raw_symbols = {each.symbol: each.raw_symbol for each in self.wanted if each.table in BOOK_TABLES}
         for symbol in set(self._syncs) - set(self._raw_symbols):
             del self._syncs[symbol]
@@ -154,7 +151,7 @@ class BinanceSession(Session):
 
     def _stranger(self, event: MarketEvent | DepthEvent, frame: bytes) -> list[Row]:
         """What is of no symbol that is wanted: under way when it was given up, or never asked for."""
-        if event.s in self._former:
+        if event.s in self.former:
             return []
         reason = f"{event.s[:80]!r} was not asked for"
         payload = frame[:_PAYLOAD_CHARS_MAX].decode(errors="backslashreplace")

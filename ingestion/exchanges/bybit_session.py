@@ -48,7 +48,6 @@ class BybitSession(Session):
         self._versions: dict[str, int] = {}  # of the books that are whole
         self._empty: set[str] = set()  # whose snapshot had no level: the first message with one is the whole book
         self._tickers: dict[str, TickerState] = {}
-        self._former: set[str] = set()
         self._asked: dict[str, list[str]] = {}
         self._last_request = 0
         self._pace = ResyncPace()
@@ -121,7 +120,7 @@ class BybitSession(Session):
             return [
                 trade_row(names[each.s], each) if each.s in names else self._stranger("trades", each.s, each)
                 for each in event.data
-                if each.s not in self._former
+                if each.s not in self.former
             ]
         if isinstance(event, Liquidations):
             return [
@@ -129,17 +128,17 @@ class BybitSession(Session):
                 if each.s in names
                 else self._stranger("liquidations", each.s, each)
                 for each in event.data
-                if each.s not in self._former
+                if each.s not in self.former
             ]
         if isinstance(event, Klines):
             raw = event.topic.rpartition(".")[2]
             if raw in names:
                 return [candle_row(names[raw], each) for each in event.data]
-            return [self._stranger("candles", raw, each) for each in event.data if raw not in self._former]
+            return [self._stranger("candles", raw, each) for each in event.data if raw not in self.former]
         raw = event.data.s if isinstance(event, BookMessage) else event.data.symbol
         if raw not in names:
             table = "l2" if isinstance(event, BookMessage) else "ticker"
-            return [] if raw in self._former else [self._stranger(table, raw, event)]
+            return [] if raw in self.former else [self._stranger(table, raw, event)]
         symbol = names[raw]
         if isinstance(event, TickerMessage):
             return self._state(symbol).update(
@@ -193,9 +192,7 @@ class BybitSession(Session):
             self._books[symbol].lose()
 
     def _follow(self) -> None:
-        former = set(self.symbols)
         super()._follow()
-        self._former = (self._former | former) - set(self.symbols)
         self._tables = {}
         for each in self.wanted:
             self._tables.setdefault(each.symbol, set()).add(each.table)

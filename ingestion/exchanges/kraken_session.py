@@ -33,7 +33,6 @@ class KrakenSession(Session):
     follows_books: ClassVar[bool] = True
 
     def __init__(self, exchange: Exchange, wanted: Iterable[Subscription]) -> None:
-        self._left: set[str] = set()  # no longer wanted; what is still on its way is let go in silence
         self._depths: dict[str, int] = {}  # of the books that are asked for, by Kraken's symbol
         self._decimals: dict[str, Decimals] = {}
         self._empty: set[str] = set()  # ours; whose snapshot had no level: the first message with one is the whole book
@@ -41,17 +40,6 @@ class KrakenSession(Session):
         self._request_count = 0
         self._pace = ResyncPace()
         super().__init__(exchange, wanted)
-
-    def want(self, more: Iterable[Subscription]) -> None:
-        """Add to what is wanted."""
-        super().want(more)
-        self._left -= set(self.symbols)
-
-    def forget(self, less: Iterable[Subscription]) -> None:
-        """Take from what is wanted."""
-        before = set(self.symbols)
-        super().forget(less)
-        self._left |= before - set(self.symbols)
 
     def subscribe(self, subscriptions: Sequence[Subscription]) -> list[bytes]:
         """A frame per channel and depth. A book that was asked for before is asked for anew: a snapshot comes with each
@@ -92,7 +80,7 @@ class KrakenSession(Session):
         if isinstance(message, wire.Answer):
             self._answered(message)
             return []
-        return wire.rows_of(message, self.symbols, left=self._left, keep_info=self.options.keep_info)
+        return wire.rows_of(message, self.symbols, former=self.former, keep_info=self.options.keep_info)
 
     def _books_of(self, symbol: str) -> set[Subscription]:
         return {each for each in self.wanted if each.symbol == symbol and each.table in BOOK_TABLES}
@@ -100,7 +88,7 @@ class KrakenSession(Session):
     def _book(self, book: wire.Book, is_snapshot: bool, mono_ns: int) -> list[Row]:
         symbol = self.symbols.get(book.symbol)
         if symbol is None:
-            return [] if book.symbol in self._left else [unknown_book(book)]
+            return [] if book.symbol in self.former else [unknown_book(book)]
         keeper = self._books.get(symbol)
         if keeper is None:  # neither table of the book is wanted any more
             return []

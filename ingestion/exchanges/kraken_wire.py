@@ -153,19 +153,19 @@ def number_text(raw: msgspec.Raw) -> str:
     return bytes(raw).decode().strip('"')
 
 
-def rows_of(message: Message, names: Mapping[str, str], *, left: Set[str], keep_info: bool) -> list[Row]:
+def rows_of(message: Message, names: Mapping[str, str], *, former: Set[str], keep_info: bool) -> list[Row]:
     """The rows of trades, tickers or candles, oldest first; what cannot be one is a reject.
 
-    `names` are the wanted symbols: Kraken's -> ours. Of symbols in `left` (Kraken's), nothing is wanted any more.
+    `names` are the wanted symbols: Kraken's -> ours. Of symbols in `former` (Kraken's), nothing is wanted any more.
     """
     if isinstance(message, _Trades):
         # A snapshot's order is not documented; trade ids count up.
         trades = sorted(message.data, key=_trade_id) if message.type == "snapshot" else message.data
-        return [_trade(each, names, keep_info) for each in trades if each.symbol not in left]
+        return [_trade(each, names, keep_info) for each in trades if each.symbol not in former]
     if isinstance(message, _Ticker):
-        return [_ticker(each, names) for each in message.data if each.symbol not in left]
+        return [_ticker(each, names) for each in message.data if each.symbol not in former]
     if isinstance(message, _Candles):
-        return [_candle(each, names) for each in message.data if each.symbol not in left]
+        return [_candle(each, names) for each in message.data if each.symbol not in former]
     return []
 
 

@@ -48,7 +48,6 @@ class OkxSession(Session):
     follows_books: ClassVar[bool] = True
 
     def __init__(self, exchange: Exchange, wanted: Iterable[Subscription]) -> None:
-        self._left: set[str] = set()  # no longer wanted; what is still on its way is let go in silence
         self._seq_ids: dict[str, int | None] = {}  # of each known book's last message; None: it has none
         self._empty: set[str] = set()  # whose snapshot had no level: the first message with one is the whole book
         self._labelled: set[str] = set()  # books whose snapshot came with a checksum
@@ -56,17 +55,6 @@ class OkxSession(Session):
         self._request_count = 0
         self._pace = ResyncPace()
         super().__init__(exchange, wanted)
-
-    def want(self, more: Iterable[Subscription]) -> None:
-        """Add to what is wanted."""
-        super().want(more)
-        self._left -= set(self.symbols)
-
-    def forget(self, less: Iterable[Subscription]) -> None:
-        """Take from what is wanted."""
-        before = set(self.symbols)
-        super().forget(less)
-        self._left |= before - set(self.symbols)
 
     def subscribe(self, subscriptions: Sequence[Subscription]) -> list[bytes]:
         """Frames that each name as many streams as fit."""
@@ -95,7 +83,7 @@ class OkxSession(Session):
             return []
         if envelope.arg is None:
             raise FrameMalformed(wire.EXCHANGE_NAME, "neither an event nor the data of a channel")
-        if envelope.arg.inst_id in self._left:
+        if envelope.arg.inst_id in self.former:
             return []
         if envelope.arg.channel == "books":
             return self._of_book(envelope, envelope.arg.inst_id, mono_ns)

@@ -157,6 +157,7 @@ class Session(ABC):
         self.wanted: set[Subscription] = set()
         self.unconfirmed: set[Subscription] = set()  # asked for, and not yet heard of
         self.symbols: dict[str, str] = {}  # the exchange's own name -> ours
+        self.former: set[str] = set()  # the exchange's; no longer wanted: what is still on its way is let go in silence
         self._l2: set[str] = set()  # ours; whose every update is stored
         self._books: dict[str, BookKeeper] = {}  # ours; whose book is followed: for snapshots, or to check it
         self.want(wanted)
@@ -180,14 +181,14 @@ class Session(ABC):
         self._follow()
 
     def _follow(self) -> None:
-        options = self.options
-        self.symbols = {each.raw_symbol: each.symbol for each in self.wanted}
+        before, self.symbols = set(self.symbols), {each.raw_symbol: each.symbol for each in self.wanted}
+        self.former = (self.former | before) - set(self.symbols)
         self._l2 = {each.symbol for each in self.wanted if each.table == "l2"}
         snapshots = {each.symbol for each in self.wanted if each.table == "orderbook"}
         followed = snapshots | (self._l2 if self.follows_books else set())
         for symbol in followed - set(self._books):
             self._books[symbol] = BookKeeper(
-                symbol, options.orderbook_depth, options.orderbook_interval_ns, emits=symbol in snapshots
+                symbol, self.options.orderbook_depth, self.options.orderbook_interval_ns, emits=symbol in snapshots
             )
         for symbol in set(self._books) - followed:
             del self._books[symbol]

@@ -5,7 +5,7 @@ One exchange counts its trades, the other gives opaque ids. What is delivered wh
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -49,12 +49,12 @@ BARS = (  # every kind, and the options that carry something from bar to bar
 )
 
 
-def write_settings(root: Path) -> Path:
-    """The settings of a lake at `root` with every bar set and some candles."""
+def write_settings(root: Path, bars: Sequence[str] = BARS) -> Path:
+    """The settings of a lake at `root` with these bar sets and some candles."""
     root.mkdir(exist_ok=True)
     file = root / "config.yaml"
-    bars = "\n".join(f"    - {bars}" for bars in BARS)
-    file.write_text(SETTINGS.format(root=root, candles=f"[{', '.join(CANDLES)}]", bars=bars))
+    lines = "\n".join(f"    - {each}" for each in bars)
+    file.write_text(SETTINGS.format(root=root, candles=f"[{', '.join(CANDLES)}]", bars=lines))
     return file
 
 

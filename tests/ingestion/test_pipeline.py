@@ -1,6 +1,7 @@
 """How capture ends: whatever ends it, every numbered row reaches the lake, unless the writer itself failed."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,6 +77,21 @@ async def test_what_one_collector_numbered_is_stored_when_another_fails(
         await run.pipeline.run(collectors)
     assert bronze(lake, "ticker").height == run.inlet.statistics.rows > 3
     assert list(lake.active.iterdir()) == []
+
+
+async def test_garbage_is_looked_for_rarely_while_it_captures_and_as_usual_after_it_however_it_ended(
+    lake: Lake,
+) -> None:
+    async def failing(_: Inlet) -> SessionEnd:
+        seen.append((*gc.get_threshold(), gc.get_freeze_count() > 0))
+        raise RuntimeError("boom")
+
+    run, seen = Run(lake), list[tuple[int | bool, ...]]()
+    usual, frozen = gc.get_threshold(), gc.get_freeze_count()
+    with pytest.raises(RuntimeError, match="boom"):
+        await run.pipeline.run([Scripted(run.inlet, failing)])
+    assert seen == [(50_000, *usual[1:], True)]
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (usual, frozen)
 
 
 async def test_what_is_queued_is_stored_when_a_collector_fails_while_stopping(lake: Lake) -> None:

@@ -143,6 +143,24 @@ def test_the_last_bar_is_left_out_kept_or_ended(tmp_path):
         assert found["close_reason"].unique(maintain_order=True).to_list() == reasons
 
 
+def test_trades_before_the_first_threshold_are_told(tmp_path):
+    trades = tape(400)
+    written(tmp_path, trades, "a.parquet")
+    said = built(tmp_path, "a.parquet", "dollar --threshold adv_fraction")
+    first_day = len(trades.filter(pl.col("timestamp") < START + timedelta(days=1)))
+    assert f"{first_day} before the first bar; 0 rejected" in said
+    assert said.startswith(f"a.parquet: {400 - first_day} trades in")
+
+
+@pytest.mark.parametrize("kind", ["tib", "vib", "dib", "trb", "vrb", "drb"])
+def test_short_names_and_free_parameters_are_taken(tmp_path, kind):
+    trades = tape(300)
+    written(tmp_path, trades, "a.parquet")
+    built(tmp_path, "a.parquet", f"{kind} --expected-ticks-init 20 --param bounds=[10,40] --param preset=mlfinlab_like")
+    options = {"expected_ticks_init": 20, "preset": "mlfinlab_like", "bounds": (10, 40)}
+    assert of_file(tmp_path / "b.parquet").equals(build_bars(trades, kind, **options))
+
+
 def test_columns_have_any_name_and_times_any_unit(tmp_path):
     trades = tape()
     us = trades["timestamp"].dt.timestamp("us")

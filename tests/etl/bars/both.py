@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from etl.bars import BAR_SCHEMA
-from tests.etl.bars.cases import Case
+from etl.bars import new_bars
 from tests.etl.bars.reference import Reference, Trade, new_reference
 from tests.etl.bars.trades_made import frame, rows
 
@@ -14,9 +13,7 @@ class Kernel:
     """A builder given trade by trade, as the reference is."""
 
     def __init__(self, kind: str, **params: Any) -> None:
-        if params.get("threshold") in (1, 4) and "n_side" not in BAR_SCHEMA.names():
-            pytest.skip("kernels to come: these hang on the tick rule")
-        self.builder, self.bars = Case(kind, params).bars(), []
+        self.builder, self.bars = new_bars(kind, **params), []
 
     def give(self, trade: Trade) -> None:
         self.bars += rows(self.builder.update(frame([trade])))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from etl.bars import BAR_SCHEMA, Bars, bar_types, new_bars
+from etl.bars import Bars, new_bars
 from tests.etl.bars.reference import Reference, new_reference
 
 MEASURES = ("tick", "volume", "dollar")
@@ -33,19 +33,10 @@ class Case:
         return "adv_fraction" in self.params.values() or "e0_update" in self.params
 
     def bars(self, **options: Any) -> Bars:
-        if not has_landed(self):
-            pytest.skip("kernels to come")
         return new_bars(self.kind, **self.params, **options)
 
     def reference(self) -> Reference:
         return new_reference(self.kind, **self.params)
-
-
-def has_landed(case: Case) -> bool:
-    old = set(case.params) <= {"interval", "threshold"} and not {"1mo", "1y", "adv_fraction"} & set(
-        case.params.values()
-    )
-    return case.kind in bar_types() and (old or "n_side" in BAR_SCHEMA.names())
 
 
 def _information(kind: str, **params: Any) -> Case:
@@ -69,7 +60,7 @@ CASES = [
     Case("volume", {"threshold": 3e3, "gap_reset_s": 60}),
     Case("volume", {"threshold": "20.25", "carry": "phase"}),
     Case("volume", {"threshold": "adv_fraction", "adv_fraction": 0.2, "threshold_init": 5}),
-    Case("volume", {"threshold": "adv_fraction", "adv_fraction": 0.2, "adv_days": 1, "carry": "phase"}),
+    Case("volume", {"threshold": "adv_fraction", "adv_fraction": 0.2, "adv_days": 1, "on_gap": "close"}),
     Case("dollar", {"threshold": 200}),
     Case("dollar", {"threshold": "1e-3"}),
     Case("dollar", {"threshold": "777.7", "carry": "phase", "on_gap": "close"}),

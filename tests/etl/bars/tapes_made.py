@@ -8,7 +8,6 @@ from itertools import groupby
 import numpy as np
 
 from tests.etl.bars.reference import Trade
-from tests.etl.bars.trades_made import SIDES
 
 
 def flow(seed: int, n: int = 300, *, sided: str = "some", step_us: int = 400_000) -> list[Trade]:
@@ -17,7 +16,7 @@ def flow(seed: int, n: int = 300, *, sided: str = "some", step_us: int = 400_000
     prices = (10_000 + rng.integers(-2, 3, n).cumsum()).tolist()
     sizes = np.ceil(rng.lognormal(0, 1, n) * 1e6).astype(int).tolist()
     times = (rng.integers(0, 3, n) * step_us).cumsum().tolist()
-    words = {"all": ["buy", "sell"], "some": SIDES, "none": [None]}[sided]
+    words = {"all": ["buy", "sell"], "some": ["buy", "sell", None], "none": [None]}[sided]
     sides = rng.integers(0, len(words), n).tolist()
     return [
         Trade(f"f{row}", us, Decimal(price) / 100, Decimal(size) / 10**6, words[side], trade_seq=row)

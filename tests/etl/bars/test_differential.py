@@ -25,16 +25,17 @@ quick = settings(max_examples=5, deadline=None, suppress_health_check=[HealthChe
 thorough = settings(quick, max_examples=10)
 
 
-def counts(of: Bars | Reference) -> tuple[int, int, int]:
+def counts(of: Bars | Reference) -> tuple[int, ...]:
     of = of.counters if isinstance(of, Bars) else of
-    return of.n_dup, of.n_late, of.n_ts_regress
+    return of.n_dup, of.n_late, of.n_ts_regress, of.n_trades, of.n_skipped
 
 
 def restarted(case: Case, bars: Bars) -> Bars:
     """The builder anew from its state, which has been a file in between."""
-    state = msgspec.msgpack.decode(msgspec.msgpack.encode(bars.snapshot()), type=type(bars).State)
-    assert state == bars.snapshot()
-    return case.bars(state=state)
+    saved = msgspec.msgpack.encode(bars.snapshot())
+    again = case.bars(state=msgspec.msgpack.decode(saved, type=type(bars).State))
+    assert msgspec.msgpack.encode(again.snapshot()) == saved
+    return again
 
 
 def peeked(bars: Bars | Reference) -> list[dict[str, Any]]:
@@ -127,7 +128,7 @@ def test_a_replayed_overlap_is_only_counted(case, data):
     bars = case.bars()
     out = rows(bars.update(frame(trades[:stop]))) + rows(bars.update(frame(trades[start:]))) + rows(bars.flush())
     assert out == built(case.bars(), trades)
-    assert counts(bars) == (stop - start, 0, 0)
+    assert counts(bars)[:3] == (stop - start, 0, 0)
 
 
 @pytest.mark.parametrize("value", ["0.1", "1e-8", "33333333.3"])

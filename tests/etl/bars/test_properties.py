@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from etl.bars import BAR_SCHEMA, TimeBars
-from tests.etl.bars.cases import CASES, Case, every_case, has_landed
+from etl.bars import TimeBars
+from tests.etl.bars.cases import CASES, Case, every_case
 from tests.etl.bars.reference import Trade
 from tests.etl.bars.tapes_made import flow, signs_of, ticks_of, weight_of
 from tests.etl.bars.trades_made import built, frame, put_in_order, referred, rows, shown, streams
@@ -34,10 +34,9 @@ def agreed(case: Case, trades: Sequence[Trade], *, flush: str = "flush") -> Rows
     expected = reference.bars
     if not flush:
         expected = [*reference.bars, *filter(None, [reference.peek()])]
-    if has_landed(case):
-        bars = case.bars()
-        closed = rows(bars.update(frame(trades)))
-        assert closed + rows(bars.flush(flush) if flush else bars.peek()) == [shown(bar) for bar in expected]
+    bars = case.bars()
+    closed = rows(bars.update(frame(trades)))
+    assert closed + rows(bars.flush(flush) if flush else bars.peek()) == [shown(bar) for bar in expected]
     return expected
 
 
@@ -160,9 +159,6 @@ def check_guards(case: Case, bar: dict[str, Any], ticks: int) -> None:
 def test_with_phase_as_many_thresholds_are_passed_as_the_total_holds(case, trades):
     """P5 of `carry="phase"`: a bar ends where the total since the last cut passes a multiple of the threshold."""
     trades = put_in_order(trades)
-    if case.params["threshold"] == "adv_fraction":
-        agreed(case, trades)
-        return
     threshold, so_far = Fraction(str(case.params["threshold"])), Fraction(0)
     for bar, held in slices(agreed(case, trades, flush=""), trades):
         for row in range(held.start, held.stop):
@@ -289,9 +285,9 @@ def test_the_tick_rule_equals_that_of_the_whole_series(seed, cuts):
     trades[0].side = None if seed % 2 else "buy"
     bars, reference = case.bars(), referred(case.reference(), trades)
     out = []
-    for start, stop in pairwise([0, *sorted(cuts), 200] if "n_side" in BAR_SCHEMA.names() else []):
+    for start, stop in pairwise([0, *sorted(cuts), 200]):
         out += rows(bars.update(frame(trades[start:stop])))
-    for got in (out or reference, reference):
+    for got in (out, reference):
         assert [bar["buy_tick_count"] - bar["sell_tick_count"] for bar in got] == signs_of(trades)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.etl.bars.cases import MEASURES, Case, has_landed
+from tests.etl.bars.cases import MEASURES, Case
 from tests.etl.bars.reference import Trade
 from tests.etl.bars.tapes import DATA, SOURCES, tapes
 from tests.etl.bars.tapes_made import weight_of
@@ -41,7 +41,7 @@ def cases_of(trades: Sequence[Trade], rng: Random) -> list[Case]:
         carry = {"carry": rng.choice(["reset", "phase"])}
         out.append(Case(measure, {"threshold": threshold, **carry, **gaps}))
         adv = {"threshold": "adv_fraction", "adv_fraction": "0.013", "adv_days": rng.choice([1, 20])}
-        out.append(Case(measure, {**adv, **carry, "threshold_init": rng.choice([None, threshold])}))
+        out.append(Case(measure, {**adv, **gaps, "threshold_init": rng.choice([None, threshold])}))
         for kind in ("imbalance", "run"):
             params = {"expected_ticks_init": length, "ewma_window": rng.choice([1, 3, 15]), **unit, **gaps}
             params["preset"] = rng.choice(["guarded", "guarded_ema", "afml_literal", "mlfinlab_like"])
@@ -59,8 +59,6 @@ def compared(case: Case, trades: Sequence[Trade], rng: Random) -> int:
     """How many bars were compared; the trades are given in pieces cut by chance."""
     reference = case.reference()
     expected = referred(reference, trades)
-    if not has_landed(case):
-        return len(expected)
     bars, out = case.bars(), []
     cuts = sorted(rng.randrange(len(trades) + 1) for _ in range(6))
     for start, stop in pairwise([0, *cuts, len(trades)]):
@@ -75,8 +73,8 @@ def compared(case: Case, trades: Sequence[Trade], rng: Random) -> int:
 
 
 def with_holes(trades: Sequence[Trade], rng: Random) -> list[Trade]:
-    """The recordings say of no hole; some are said here."""
-    return [replace(t, gap_before=rng.random() < 0.003) for t in trades]
+    """The recordings say of no hole; some are said here. One value has nineteen places: bars refuse it, and say so."""
+    return [replace(t, gap_before=rng.random() < 0.003) for t in trades if t.trade_id != "5957241"]
 
 
 def compare(source: str, *, longest: int | None) -> None:

@@ -91,9 +91,6 @@ NUMBERS = st.one_of(
 LONG_NUMBERS = st.sampled_from(["123456789.123456789", "900719925.474099301", "0.123456789", "2147483648"]).map(Decimal)
 
 
-SIDES = ["buy", "sell", None] if "n_side" in BAR_SCHEMA.names() else ["buy", "sell"]  # until kernels resolve signs
-
-
 @st.composite
 def streams(
     draw: st.DrawFn, *, max_size: int = 40, with_seq: bool | None = None, long: bool = False, days: bool = False
@@ -117,7 +114,7 @@ def streams(
                 us,
                 draw(numbers),
                 draw(numbers),
-                draw(st.sampled_from(SIDES)),
+                draw(st.sampled_from(["buy", "sell", None])),
                 trade_seq=seq if with_seq else None,
                 arrival=(f"e{row // 7:03d}", row) if with_arrival else None,
                 known_us=draw(st.sampled_from([None, us + 35_000, us + 5_000_000])),

@@ -17,8 +17,9 @@ from ingestion.inlet import Inlet
 from ingestion.intake import Intake
 from ingestion.retry import RetryPolicy
 from ingestion.shards import Shard
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.rows import Row, Trade
+from tests.ingestion.writers.lake_rows import StepClock
 
 STREAM = Subscription("trades", "BTC-USD", "BTC/USD")
 
@@ -33,11 +34,13 @@ class StandIn:
         self.sift: Any = None
         self.stored: Any = None
         self.opened_ns, self.has_asked, self.rows, self.age_s = 1, True, 1, 1.0
+        self.looks = 0  # how often somebody asked what time it is here
         self._inlet, self._over = venue.inlet, asyncio.Event()
         self.made.append(self)
 
     @property
     def now_s(self) -> float:
+        self.looks += 1
         return self._inlet.clock.mono_ns() / 1e9
 
     async def run(self) -> SessionEnd:
@@ -59,9 +62,9 @@ class StandIn:
 class AtWork:
     """A line that runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self.intake = Intake(bytes_max=1 << 20, rows_max=1000)
-        inlet = Inlet(Feed("native", "kraken", "20260101T000000Z-0000"), self.intake, SystemClock())
+        inlet = Inlet(Feed("native", "kraken", "20260101T000000Z-0000"), self.intake, clock or SystemClock())
         profile = SimpleNamespace(limits=SimpleNamespace(lifetime_s=None))
         exchange = SimpleNamespace(profile=profile, session=lambda _: SimpleNamespace(unconfirmed=set()))
         venue: Any = SimpleNamespace(inlet=inlet, exchange=exchange, has_delivered=True, rotating=asyncio.Lock())
@@ -106,4 +109,35 @@ async def test_what_is_wished_during_a_replacement_is_done_after_it() -> None:
     await work.until_made(2)
     work.line.rotate("the settings changed meanwhile")
     await work.until_made(3)
+    await work.stop()
+
+
+async def test_a_venue_that_sends_each_connection_away_at_once_is_not_obeyed_sooner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(line_module, "_LOOK_S", 0.01)
+    clock = StepClock()
+    work = AtWork(clock)
+    young = await work.until_made(1)
+    work.line.leaving(young, "the venue closes for maintenance")  # of the age of one second
+    clock.now_ns += 8_900_000_000
+    looks = young.looks
+    async with asyncio.timeout(30):
+        while young.looks < looks + 3:
+            await asyncio.sleep(0.01)
+    assert StandIn.made == [young]
+    clock.now_ns += 200_000_000
+    await work.until_made(2)
+    await work.stop()
+
+
+async def test_a_connection_that_has_lasted_is_replaced_as_soon_as_the_venue_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(line_module, "_LOOK_S", 0.01)
+    work = AtWork(StepClock())
+    old = await work.until_made(1)
+    old.age_s = 60.0
+    work.line.leaving(old, "the venue closes for maintenance")
+    await work.until_made(2)  # though no time passes on the clock
     await work.stop()

@@ -19,7 +19,7 @@ class Reference:
         self.bars: list[dict[str, Any]] = []
         self.held: list[Print] = []  # of the open bar
         self.last_us: int | None = None
-        self.n_dup = self.n_late = self.n_ts_regress = self.n_before_threshold = 0
+        self.n_trades = self.n_skipped = self.n_dup = self.n_late = self.n_ts_regress = 0
 
     def give(self, trade: Trade) -> None:
         verdict = self.gate.judge(trade)
@@ -31,7 +31,6 @@ class Reference:
             return
         sign, source = self.signs.of(trade, last_us=self.last_us)
         is_regress = self.last_us is not None and trade.us < self.last_us
-        self.n_ts_regress += is_regress
         self.last_us = trade.us
         given = Print(trade, sign, source, is_regress)
         if self.on_gap == "close" and trade.gap_before:
@@ -69,6 +68,15 @@ class Reference:
 
     def after_cut(self) -> None:
         """The open bar has been emitted, cut, or there was none."""
+
+    def hold(self, given: Print) -> None:
+        self.held.append(given)
+        self.n_trades += 1
+        self.n_ts_regress += given.is_regress
+
+    def skip(self, given: Print) -> None:
+        """The trade is in no bar."""
+        self.n_skipped += 1
 
     def _cut(self, reason: str, *, told_by: Print | None = None) -> None:
         self.before_cut()

@@ -33,9 +33,9 @@ class TickReference(Reference):
         is_in_bar = bool(self.held) or (is_new_tick and self.opens())
         self.tick.append(given)
         if is_in_bar:
-            self.held.append(given)
+            self.hold(given)
         else:
-            self.n_before_threshold += 1
+            self.skip(given)
         if self.tick_unit == "print":
             self._end_tick(told_by=None)
 

@@ -63,8 +63,10 @@ class TimeReference(Reference):
             told_by = given if given.trade.gap_before else None
             self._emit("time", is_partial=self._start() == self.broken, told_by=told_by)
         self.newest = start
-        if start != self.skipped:
-            self.held.append(given)
+        if start == self.skipped:
+            self.skip(given)
+        else:
+            self.hold(given)
 
     def watermark(self, us: int) -> None:
         """All trades before `us` have been given."""
