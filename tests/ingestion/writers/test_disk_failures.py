@@ -13,30 +13,9 @@ from shared.errors import LakeUnusable
 from shared.partitioning import Lake
 from storage.published import log_paths, read_log
 from tests.crash_figures import Record
-from tests.ingestion.writers.lake_rows import Feed, StepClock, ready_files, ready_rows, writer
+from tests.ingestion.writers.lake_rows import StepClock, ready_files, ready_rows, writer
+from tests.ingestion.writers.lives import live
 from tests.stepped_disk import FAILABLE, FailingDisk
-
-
-def live(lake: Lake, clock: StepClock, disk: Disk, acknowledged: set[int]) -> bool:
-    """Recover, collect two segments, seal, close. False where the disk ended it, which only its own error may do."""
-    feed, w = Feed(clock), None
-    try:
-        w = writer(lake, clock, disk=disk)
-        for _ in range(2):
-            for _ in range(2):
-                captures = feed.captures(3) + feed.captures(1, symbol="ETH-USD")
-                w.append(captures)
-                w.sync()
-                acknowledged.update(row.trade_seq for c in captures for row in c.rows)  # type: ignore[attr-defined]
-            journal = w.rotate()
-            assert journal
-            w.seal(journal)
-        w.close()
-    except LakeUnusable:
-        if w:
-            w._lock.release()
-        return False
-    return True
 
 
 def recover(lake: Lake, clock: StepClock, disk: Disk, *, run: int) -> bool:
@@ -72,7 +51,7 @@ def test_a_disk_that_fails_at_any_step_loses_no_acknowledged_row(
     for nth in count():
         lake, clock, acknowledged = Lake.under(tmp_path / str(nth)), StepClock(), set[int]()
         disk = FailingDisk(kind, nth, error, for_ever=error == errno.ENOSPC)
-        lived = live(lake, clock, disk, acknowledged)
+        lived = live(lake, clock, disk, acknowledged, ends=LakeUnusable)
         assert lived == (disk.failed == 0)
         again = FailingDisk(kind, nth // 2, error, for_ever=False)
         recover(lake, clock, again, run=1)
@@ -104,7 +83,7 @@ def test_a_disk_that_fails_while_parquet_is_written_loses_no_acknowledged_row(
 
         with monkeypatch.context() as patched:
             patched.setattr(Segment, method, failing)
-            assert not live(lake, clock, Disk(durable=False), acknowledged)
+            assert not live(lake, clock, Disk(durable=False), acknowledged, ends=LakeUnusable)
         assert acknowledged
         assert recover(lake, clock, Disk(durable=False), run=1)
         check(lake, acknowledged)

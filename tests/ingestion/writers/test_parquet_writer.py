@@ -18,6 +18,7 @@ from shared.rows import Gap, OrderBook, Reject, Row, Ticker
 from storage.published import log_paths, read_log
 from tests.crash_figures import Record
 from tests.ingestion.writers.lake_rows import START_NS, Feed, StepClock, ready_files, ready_rows, trade, writer
+from tests.ingestion.writers.lives import live
 from tests.stepped_disk import DyingDisk, Killed
 
 
@@ -169,30 +170,6 @@ def test_a_damaged_middle_is_declared_counted_and_kept(lake: Lake) -> None:
     assert sorted(ready_rows(lake)["seq"]) == [*range(10), *range(20, 30)]
 
 
-def run_until_killed(lake: Lake, clock: StepClock, *, run: int, steps: int, acknowledged: set[int]) -> bool:
-    """One process's life: recover, collect two segments, close. True when it got to its end alive."""
-    feed = Feed(clock)
-    feed.number = run * 1000
-    w = None
-    try:
-        w = writer(lake, clock, run=run, disk=DyingDisk(steps))
-        for _ in range(2):
-            for _ in range(2):
-                captures = feed.captures(3) + feed.captures(1, symbol="ETH-USD")
-                w.append(captures)
-                w.sync()
-                acknowledged.update(row.trade_seq for c in captures for row in c.rows)  # type: ignore[attr-defined]
-            journal = w.rotate()
-            assert journal
-            w.seal(journal)
-        w.close()
-    except Killed:
-        if w:
-            w._lock.release()
-        return False
-    return True
-
-
 EVERY_SECOND = [pytest.param(step, marks=pytest.mark.slow) for step in range(60)]
 
 
@@ -204,10 +181,10 @@ def test_a_kill_at_every_step_loses_no_acknowledged_row_and_doubles_none(
     lived = False
     for steps in count():
         lake, clock, acknowledged = Lake.under(tmp_path / str(steps)), StepClock(), set[int]()
-        lived = run_until_killed(lake, clock, run=0, steps=steps, acknowledged=acknowledged)
+        lived = live(lake, clock, DyingDisk(steps), acknowledged, ends=Killed)
         clock.now_ns += 10**9
         if second is not None:
-            run_until_killed(lake, clock, run=1, steps=second, acknowledged=acknowledged)
+            live(lake, clock, DyingDisk(second), acknowledged, ends=Killed, run=1)
             clock.now_ns += 10**9
         writer(lake, clock, run=2).close()
         stored = ready_rows(lake)["trade_seq"].to_list() if ready_files(lake) else []

@@ -17,20 +17,17 @@ from shared.disk import AppendFile
 from shared.partitioning import Lake
 from storage.published import log_paths, read_log
 from tests.crash_figures import Record
-from tests.ingestion.writers.lake_rows import Feed, StepClock, ready_files, ready_rows, writer
-from tests.stepped_disk import SteppedDisk
+from tests.ingestion.writers.lake_rows import StepClock, ready_files, ready_rows, writer
+from tests.ingestion.writers.lives import live
+from tests.stepped_disk import DyingDisk, Killed
 
 
-class PowerCut(BaseException):
-    """Stands for the end of everything: nothing catches it."""
-
-
-class ForgetfulDisk(SteppedDisk):
+class ForgetfulDisk(DyingDisk):
     """A real folder, and beside it the memory of what was synced. Dies before its n-th step."""
 
     def __init__(self, root: Path, steps: int, *, mutant: str = "") -> None:
-        super().__init__()
-        self.root, self.left, self.mutant = root, steps, mutant
+        super().__init__(steps)
+        self.root, self.mutant = root, mutant
         self.contents: dict[int, bytes] = {}  # by inode
         self.names: dict[Path, dict[str, int]] = {}
         self.moments: list[dict[Path, dict[str, int]]] = []  # all names, at each step since the last sync of anything
@@ -57,9 +54,7 @@ class ForgetfulDisk(SteppedDisk):
 
     def before(self, kind: str, path: Path) -> None:
         self.moments.append(self._now())
-        self.left -= 1
-        if self.left < 0:
-            raise PowerCut
+        super().before(kind, path)
 
     def _now(self) -> dict[Path, dict[str, int]]:
         folders = [self.root, *(path for path in self.root.rglob("*") if path.is_dir())]
@@ -110,29 +105,6 @@ class ForgetfulDisk(SteppedDisk):
         build(self.root, to)
 
 
-def live(disk: ForgetfulDisk, clock: StepClock) -> set[int]:
-    """One process's life over two segments, until it ends or the power does; what it acknowledged."""
-    acknowledged: set[int] = set()
-    feed, w = Feed(clock), None
-    try:
-        w = writer(Lake.under(disk.root), clock, disk=disk)
-        for _ in range(2):
-            for _ in range(2):
-                captures = feed.captures(3) + feed.captures(1, symbol="ETH-USD")
-                w.append(captures)
-                w.sync()
-                acknowledged.update(row.trade_seq for capture in captures for row in capture.rows)  # type: ignore[attr-defined]
-            journal = w.rotate()
-            assert journal
-            w.seal(journal)
-        w.close()
-        disk.left = 1  # it lived
-    except PowerCut:
-        if w:
-            w._lock.release()
-    return acknowledged
-
-
 def cut_everywhere(folder: Path, *, seed: int | None, mutant: str = "") -> list[str]:
     """Cut the power before every step of a life, restart, and say what is wrong."""
     wrong = []
@@ -141,7 +113,8 @@ def cut_everywhere(folder: Path, *, seed: int | None, mutant: str = "") -> list[
         root.mkdir(parents=True)
         clock = StepClock()
         disk = ForgetfulDisk(root, steps, mutant=mutant)
-        acknowledged = live(disk, clock)
+        acknowledged = set[int]()
+        lived = live(Lake.under(root), clock, disk, acknowledged, ends=Killed)
         disk.after_the_cut(found, random.Random(seed * 1000 + steps) if seed is not None else None)
         lake = Lake.under(found)
         clock.now_ns += 10**9
@@ -150,7 +123,7 @@ def cut_everywhere(folder: Path, *, seed: int | None, mutant: str = "") -> list[
             wrong += [f"step {steps}: {finding}" for finding in findings(lake, acknowledged)]
         except Exception as error:
             wrong.append(f"step {steps}: {error!r}")
-        if disk.left > 0:
+        if lived:
             break
     assert steps > 40
     return wrong
@@ -183,14 +156,15 @@ def cut_twice(folder: Path, first: int, second: int, seed: int | None) -> tuple[
     (folder / "before").mkdir()
     clock = StepClock()
     disk = ForgetfulDisk(folder / "before", first)
-    acknowledged = live(disk, clock)
+    acknowledged = set[int]()
+    live(Lake.under(disk.root), clock, disk, acknowledged, ends=Killed)
     disk.after_the_cut(folder / "between", random.Random(seed) if seed is not None else None)
     clock.now_ns += 10**9
     again, w, lived = ForgetfulDisk(folder / "between", second), None, True
     try:
         w = writer(Lake.under(folder / "between"), clock, run=1, disk=again)
         w.close()
-    except PowerCut:
+    except Killed:
         lived = False
         if w:
             w._lock.release()
