@@ -24,7 +24,9 @@ def exact_sums(trades: Trades, kind: str, params: dict[str, Any]) -> int:
         sums = np.zeros((len(bar.sums), len(cut.stops) + 1), dtype=np.int64)
         sums[:, 0] = bar.sums
         accumulate(step.price, step.size_hi, step.size_lo, step.sign, cut.stops, sums)
-        times = [int(step.ts[cut.stops[-1]]) if len(cut.stops) else bar.times[0], *bar.times[1:]]
-        bar, progress = bar._replace(sums=sums[:, -1].tolist(), times=times), cut.progress
+        if len(cut.stops):  # where the open bar began
+            first_us = int(step.ts[min(cut.stops[-1], len(step.ts) - 1)])
+            bar = bar._replace(times=[first_us, *bar.times[1:]])
+        bar, progress = bar._replace(sums=sums[:, -1].tolist()), cut.progress
         done, count = done + len(step.ts), count + len(cut.stops)
     return count
