@@ -1,5 +1,6 @@
 """What imbalance and run bars share: a threshold made from expectations, frozen at each bar's first trade."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from fractions import Fraction
@@ -32,7 +33,7 @@ EXACT_HIGH = 1 << 22  # a sum whose high limb is smaller is a float
 class Expected(Struct, frozen=True, kw_only=True):
     """The expectations, the frozen threshold, and how far the open bar is."""
 
-    numbers: tuple[float, ...]  # see the kernels of the family; in the weight's unit
+    numbers: tuple[float | None, ...]  # see the kernels of the family; in the weight's unit; None: not known yet
     ticks: int = 0  # complete ones of the open bar
     is_warm: bool = True  # the warm-up bar is not done
     sides: tuple[int, int] = (0, 0)  # buys and sells among the ticks
@@ -125,8 +126,8 @@ class AdaptiveBars(Bars):
         return added(ledger, Fraction(ticks.begun)), ticks_init
 
     def _with_ticks_init(self, at: Expected, ticks_init: int) -> Expected:
-        numbers = self._frozen([float(ticks_init), *at.numbers[1:]])
-        return replace(at, numbers=tuple(numbers), ticks_init=ticks_init)
+        numbers = self._frozen([float(ticks_init), *floats(at.numbers)[1:]])
+        return replace(at, numbers=finite(numbers), ticks_init=ticks_init)
 
     def _run(self, ticks: Ticks, first: int, at: Expected, *, bars_max: int) -> Run:
         """What the family's kernel makes of the ticks from number `first` on."""
@@ -134,7 +135,7 @@ class AdaptiveBars(Bars):
         n = len(ticks.x)
         tens = UNIT_PLACES[self.weight] - ticks.scale
         rule = (*self._adaptation.limits(at.ticks_init), *powers(tens))
-        numbers = np.array(at.numbers)
+        numbers = np.array(floats(at.numbers))
         counts = np.array([at.ticks, at.is_warm, *at.sides, OPEN], dtype=np.int64)
         limbs = [limb for text in at.theta for limb in (int(text) >> BITS, int(text) & MASK)]
         theta: Any = np.array(limbs, dtype=np.int64) if is_fast else limbs
@@ -155,7 +156,7 @@ class AdaptiveBars(Bars):
         sums = [int(hi) * LIMB + int(lo) for hi, lo in zip(theta[::2], theta[1::2], strict=True)]
         after = replace(
             at,
-            numbers=tuple(numbers.tolist()),
+            numbers=finite(numbers.tolist()),
             ticks=int(counts[0]),
             is_warm=bool(counts[1]),
             sides=(int(counts[2]), int(counts[3])),
@@ -194,7 +195,7 @@ class AdaptiveBars(Bars):
         numbers = progress.numbers
         if progress.pending:
             x = nearest(int(progress.pending.weight), UNIT_PLACES[self.weight] - progress.scale)
-            numbers = tuple(self._learned(list(numbers), progress.pending.sign, x))
+            numbers = finite(self._learned(floats(numbers), progress.pending.sign, x))
         no_sums = ("0",) * len(progress.theta)
         return replace(progress, numbers=numbers, ticks=0, sides=(0, 0), theta=no_sums, pending=None)
 
@@ -205,6 +206,16 @@ class AdaptiveBars(Bars):
     def _in_units(self, numbers: Column) -> Column:
         """Numbers of the weight's unit as ticks, volume or value."""
         return numbers / 10.0 ** UNIT_PLACES[self.weight]
+
+
+def floats(numbers: tuple[float | None, ...]) -> list[float]:
+    """The numbers, NaN for what is not known yet."""
+    return [math.nan if number is None else number for number in numbers]
+
+
+def finite(numbers: list[float]) -> tuple[float | None, ...]:
+    """The form a state keeps: a number that is not finite is none."""
+    return tuple(number if math.isfinite(number) else None for number in numbers)
 
 
 def _rescaled(at: Expected, factor: int, scale: int) -> Expected:

@@ -23,6 +23,8 @@ from etl.bars.adaptive import (
     AdaptiveBars,
     Expected,
     expected_next,
+    finite,
+    floats,
 )
 from etl.bars.builder import BuilderOptions
 from etl.bars.frame import Column, Facts
@@ -140,9 +142,9 @@ class ImbalanceBars(AdaptiveBars):
         ticks_init, init = self._adaptation.expected_ticks_init, self._adaptation.init_imbalance
         numbers = [float(ticks_init), 0.0, 0.0, 0.0, 0.0, float(ticks_init), math.inf, math.inf]
         if init is None:
-            return Expected(numbers=tuple(numbers), ticks_init=ticks_init)
+            return Expected(numbers=finite(numbers), ticks_init=ticks_init)
         numbers[MEAN] = float(init.scaleb(UNIT_PLACES[self.weight]))
-        return Expected(numbers=tuple(self._frozen(numbers)), ticks_init=ticks_init, is_warm=False)
+        return Expected(numbers=finite(self._frozen(numbers)), ticks_init=ticks_init, is_warm=False)
 
     def _frozen(self, numbers: list[float]) -> list[float]:
         expected, _, mean, weight, square, *_ = numbers
@@ -162,8 +164,8 @@ class ImbalanceBars(AdaptiveBars):
         return [int(progress.theta[0]) + (pending.sign * int(pending.weight) if pending else 0)]
 
     def _in_force(self, progress: Expected) -> tuple[float, ...]:
-        limit = math.nan if progress.is_warm else progress.numbers[LIMIT]
-        return (limit, *progress.numbers[F_TICKS:])
+        numbers = floats(progress.numbers)
+        return (math.nan if progress.is_warm else numbers[LIMIT], *numbers[F_TICKS:])
 
     def _columns(self, facts: Any, theta: list[Column]) -> Facts:
         threshold, total = self._in_units(facts[:, 1]), theta[0]

@@ -22,6 +22,8 @@ from etl.bars.adaptive import (
     AdaptiveBars,
     Expected,
     expected_next,
+    finite,
+    floats,
 )
 from etl.bars.frame import Column, Facts
 from etl.bars.imbalance import Options
@@ -194,7 +196,7 @@ class RunBars(AdaptiveBars):
     def _first(self) -> Expected:
         ticks_init = self._adaptation.expected_ticks_init
         numbers = [float(ticks_init), *[0.0] * 7, float(ticks_init), *[0.0] * 3]
-        return Expected(numbers=tuple(numbers), theta=("0", "0"), ticks_init=ticks_init)
+        return Expected(numbers=finite(numbers), theta=("0", "0"), ticks_init=ticks_init)
 
     def _frozen(self, numbers: list[float]) -> list[float]:
         expected, _, *averages = numbers[:F_TICKS]
@@ -217,8 +219,8 @@ class RunBars(AdaptiveBars):
         return sums
 
     def _in_force(self, progress: Expected) -> tuple[float, ...]:
-        limit = math.nan if progress.is_warm else progress.numbers[LIMIT]
-        return (limit, *progress.numbers[F_TICKS:])
+        numbers = floats(progress.numbers)
+        return (math.nan if progress.is_warm else numbers[LIMIT], *numbers[F_TICKS:])
 
     def _columns(self, facts: Any, theta: list[Column]) -> Facts:
         threshold, (buys, sells) = self._in_units(facts[:, 1]), theta

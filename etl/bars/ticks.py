@@ -79,15 +79,15 @@ def scale_of(step: Step, weight: Weight) -> int:
 def ticks_of(step: Step, weight: Weight, *, unit: TickUnit, pending: Pending | None) -> tuple[Ticks, Pending | None]:
     """(the ticks that are complete with this step, what is left); the weight of `pending` has the step's scale."""
     scale = scale_of(step, weight)
-    if unit == "print" and weight == "tick" and step.is_fast:
-        return Ticks(step.sign, *_ones(len(step.ts)), None, scale, len(step.ts)), None
+    if unit == "print" and weight == "tick":
+        return Ticks(np.asarray(step.sign, np.int8), *_ones(len(step.ts)), None, scale, len(step.ts)), None
     hi, lo = _weights(step, weight)
     if unit == "print":
         return Ticks(step.sign, hi, lo, _in_unit(hi, lo, UNIT_PLACES[weight] - scale), None, scale, len(step.ts)), None
     sign, whole, stops, rest = _orders(step, hi, lo, pending, is_one=weight == "tick")
     begun = len(whole) + 1 - (pending is not None)
     limbs: list[Ints] = [[number >> BITS for number in whole], [number & MASK for number in whole], sign]
-    if step.is_fast and max(limbs[0], default=0) < SUM_LIMIT:
+    if weight == "tick" or (step.is_fast and max(limbs[0], default=0) < SUM_LIMIT):
         limbs = [np.array(column, dtype=np.int64) for column in limbs]
     hi, lo, signs = limbs
     return Ticks(signs, hi, lo, _in_unit(hi, lo, UNIT_PLACES[weight] - scale), stops, scale, begun), rest
@@ -130,7 +130,7 @@ def _weights(step: Step, weight: Weight) -> tuple[Ints, Ints]:
         return step.size_hi, step.size_lo
     n = len(step.ts)
     if weight == "tick":
-        return (np.zeros(n, np.int32), np.ones(n, np.int32)) if step.is_fast else ([0] * n, [1] * n)
+        return _ones(n)[:2]
     if not step.is_fast:
         sizes = zip(step.size_hi, step.size_lo, strict=True)
         values = [price * (hi * LIMB + lo) for price, (hi, lo) in zip(step.price, sizes, strict=True)]
