@@ -174,9 +174,10 @@ def _widen(job: Job) -> str:
 def _say(stream: str, job: Job, tape: Tape, built: Built, target: Path) -> None:
     """The one line that is left of it all."""
     left = {"drop": "left out (--keep-open, --flush)", "keep": "kept, marked partial", "flush": "ended, marked partial"}
+    left_open = f"open bar of {built.open_trades:,} trades {left[job.ending]}" if built.open_trades else "no open bar"
     early = f"{built.skipped:,} before the first bar; " if built.skipped else ""
     typer.echo(
         f"{stream}: {built.trades:,} trades in, {built.bars:,} bars {job.name} out; "
         f"{early}{tape.rejected:,} rejected, {tape.duplicates + built.duplicates:,} duplicate, {built.late:,} late; "
-        f"open bar of {built.open_trades:,} trades {left[job.ending]}; {target}"
+        f"{left_open}; {target}"
     )

@@ -123,7 +123,7 @@ class Tuning(TypedDict, total=False):
     ewma_window: int  # default 15 bars
     imbalance_window: int | None  # default ewma_window x expected_ticks_init ticks
     expected_ticks: ExpectedTicks | None  # "ema" adapts E[T] to the bars, "const" leaves it; default as the preset says
-    bounds: tuple[float, float] | None  # what E[T] is clamped to; default as the preset says
+    bounds: tuple[float, float] | None  # what E[T] is clamped to, as [lowest, highest]; default as the preset says
     max_ticks: int | None  # a bar ends here at the latest; default as the preset says
     tick_unit: TickUnit  # "print", or "order": prints in a row of one moment and sign are one tick
     e0_update: Literal["daily"] | None  # E0 of a UTC day: the median of ticks a day over 20 days / bars_per_day
@@ -152,7 +152,7 @@ def adaptation_of(
     if run_threshold not in ("afml", "jensen"):
         raise ValueError(f"run_threshold must be 'afml' or 'jensen', was {run_threshold!r}")
     if bounds is None and preset == "mlfinlab_like":
-        raise ValueError("preset 'mlfinlab_like' needs bounds=(lowest, highest) of the expected ticks")
+        raise ValueError("preset 'mlfinlab_like' needs bounds=[lowest, highest] of the expected ticks")
     if floor_k is not None and not 0 <= finite(floor_k, "floor_k") < int(NEVER):
         raise ValueError(f"floor_k must be 0 or more, was {floor_k!r}")
     return Adaptation(
@@ -186,7 +186,7 @@ def _bounds(bounds: tuple[float, float]) -> tuple[float, float]:
     try:
         low, high = (float(positive(bound, "bounds")) for bound in bounds)
     except (TypeError, ValueError):
-        raise ValueError(f"bounds must be two numbers (lowest, highest) above 0, was {bounds!r}") from None
+        raise ValueError(f"bounds must be two numbers above 0, as [100, 1000], was {bounds!r}") from None
     if low > high:
         raise ValueError(f"bounds must be (lowest, highest), was {bounds!r}")
     return low, high

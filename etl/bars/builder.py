@@ -33,7 +33,7 @@ _DAY_US = 86_400_000_000
 class BuilderOptions(TypedDict, total=False):
     """Parameters that every kind takes."""
 
-    late: Late  # "drop" counts late trades and leaves them out, "raise" refuses the batch
+    late: Late  # "raise" (default) refuses a batch with late trades, "drop" counts them and leaves them out
     dedup_window: int  # ids remembered where they are opaque
     on_gap: OnGap  # "mark" flags a bar that spans a gap, "close" ends the bar before it
     gap_reset_s: float | None  # a silence after which the tick rule begins anew
@@ -65,7 +65,7 @@ class Bars(ABC):
     def __init__(self, params: Mapping[str, str], **options: Unpack[BuilderOptions]) -> None:
         if unknown := sorted(set(options) - set(BuilderOptions.__annotations__)):
             raise ValueError(f"{self.kind} bars have no parameter {unknown[0]!r}")
-        late, dedup_window = options.get("late", "drop"), options.get("dedup_window", DEDUP_WINDOW)
+        late, dedup_window = options.get("late", "raise"), options.get("dedup_window", DEDUP_WINDOW)
         on_gap, reset_s = options.get("on_gap", "mark"), options.get("gap_reset_s")
         if late not in ("drop", "raise"):
             raise ValueError(f"late must be 'drop' or 'raise', was {late!r}")
@@ -108,7 +108,7 @@ class Bars(ABC):
             trades: a frame of Polars or pandas, or a table of pyarrow, in the order of `trade_seq`, else of
                 `timestamp`, then of rows. Times without a zone are UTC; what is finer than a us is cut off.
 
-        Raises: InputUnreadable for trades that cannot be used, and for late ones if `late="raise"`.
+        Raises: InputUnreadable for trades that cannot be used, and for late ones but with `late="drop"`.
         """
         frame = frame_of_trades(trades)
         if frame.is_empty():
@@ -297,4 +297,4 @@ class Bars(ABC):
 
 def _refuse_late(trades: Trades, row: int, count: int) -> NoReturn:
     what = f"{count} trades came behind trades already used, the first in {{where}}"
-    trades.refuse(row, what, hint="Sort the trades, or build from an earlier state")
+    trades.refuse(row, what, hint="Sort the trades, or say late='drop' to have such trades left out and counted")

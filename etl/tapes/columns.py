@@ -168,7 +168,7 @@ def _refuse(raw: pl.DataFrame, trades: pl.DataFrame, *, row: int, file: str) -> 
 
 
 def _advice(name: str, there: Sequence[str]) -> str:
-    if all(_is_number(each) for each in there):
+    if any(_is_number(each) for each in there):
         return "Its first line holds numbers: name the columns with --names timestamp,price,amount"
     by_lower = {each.lower(): each for each in there}
     found = next((by_lower[word] for word in (name, *_LIKELY[name]) if word in by_lower), None)

@@ -13,7 +13,7 @@ class Kernel:
     """A builder given trade by trade, as the reference is."""
 
     def __init__(self, kind: str, **params: Any) -> None:
-        self.builder, self.bars = new_bars(kind, **params), []
+        self.builder, self.bars = new_bars(kind, late="drop", **params), []
 
     def give(self, trade: Trade) -> None:
         self.bars += rows(self.builder.update(frame([trade])))

@@ -33,7 +33,7 @@ class Case:
         return "adv_fraction" in self.params.values() or "e0_update" in self.params
 
     def bars(self, **options: Any) -> Bars:
-        return new_bars(self.kind, **self.params, **options)
+        return new_bars(self.kind, **self.params, late="drop", **options)
 
     def reference(self) -> Reference:
         return new_reference(self.kind, **self.params)

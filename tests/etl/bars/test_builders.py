@@ -131,7 +131,7 @@ def test_a_bucket_taken_up_after_a_flush_is_partial():
 
 
 def test_the_watermark_ends_a_bucket_and_what_comes_behind_is_late():
-    bars = TimeBars(interval=60)
+    bars = TimeBars(interval=60, late="drop")
     assert len(bars.advance_watermark(0)) == 0
     bars.update(frame(at(0, 59)))
     assert len(bars.advance_watermark(60 * SECOND - 1)) == 0
@@ -145,7 +145,7 @@ def test_the_watermark_ends_a_bucket_and_what_comes_behind_is_late():
 
 
 def test_a_trade_of_an_earlier_bucket_is_late_even_in_sequence():
-    bars = TimeBars(interval=60)
+    bars = TimeBars(interval=60, late="drop")
     out = built(bars, at(10, 70, 59, 65, 130))
     assert [b["tick_count"] for b in out] == [1, 2, 1]
     assert (bars.counters.n_late, bars.counters.n_ts_regress) == (1, 1)

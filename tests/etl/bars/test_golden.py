@@ -104,7 +104,7 @@ def test_a_giant_trade_ends_one_bar():
 
 
 def test_a_late_trade_is_in_no_bar():
-    bars = VolumeBars(threshold=10)
+    bars = VolumeBars(threshold=10, late="drop")
     assert [b["volume"] for b in built(bars, sized(4, 8, 6, us=[1000, 500, 2000]))] == [10]
     assert (bars.counters.n_late, bars.counters.n_dup) == (1, 0)
 

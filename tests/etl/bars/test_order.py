@@ -36,7 +36,7 @@ def opaque(*trades: tuple[str, int, str, int]) -> pl.DataFrame:
 
 def verdict(*batches: pl.DataFrame, **options: int) -> tuple[int, int, int]:
     """(used, repeated, late)"""
-    bars = TickBars(threshold=10**9, **options)
+    bars = TickBars(threshold=10**9, late="drop", **options)
     for batch in batches:
         bars.update(batch)
     return bars.counters.n_trades, bars.counters.n_dup, bars.counters.n_late
@@ -73,7 +73,7 @@ def test_what_is_forgotten_is_called_late(monkeypatch):
 def test_numbers_give_the_same_counts_for_any_cut(seqs, cut):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(order, "HOLES_MAX", 3)
-        whole, *parts = (TickBars(threshold=10**9), TickBars(threshold=10**9))
+        whole, *parts = (TickBars(threshold=10**9, late="drop"), TickBars(threshold=10**9, late="drop"))
         trades = numbered(*seqs)
         whole.update(trades)
         parts[0].update(trades[:cut])
