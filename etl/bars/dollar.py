@@ -33,8 +33,10 @@ class DollarBars(CountedBars):
 
     def _reached(self, step: Step, counting: Counting, first: int, count: int, threshold: int) -> tuple[Int64s, int]:
         stops = np.empty(counting.items - first, dtype=np.int64)
+        if count >= SUM_LIMIT // 2 * LIMB:  # carried from numbers that were too large for a kernel
+            step = step.slow()
         if step.is_fast:
-            threshold = min(threshold, SUM_LIMIT * LIMB)  # compiled sums stay below the limit
+            threshold = min(threshold, (2 * SUM_LIMIT - 1) * LIMB)  # compiled sums stay below it
         found, hi, lo = on(step.price, value_stops)(
             step.price[first:], step.size_hi[first:], step.size_lo[first:],
             count >> BITS, count & MASK, threshold >> BITS, threshold & MASK, self._carries, stops,

@@ -33,8 +33,10 @@ class VolumeBars(CountedBars):
 
     def _reached(self, step: Step, counting: Counting, first: int, count: int, threshold: int) -> tuple[Int64s, int]:
         stops = np.empty(counting.items - first, dtype=np.int64)
+        if count >= SUM_LIMIT // 2:  # carried from numbers that were too large for a kernel
+            step = step.slow()
         if step.is_fast:
-            threshold = min(threshold, SUM_LIMIT)  # compiled sums stay below the limit
+            threshold = min(threshold, 2 * SUM_LIMIT - 1)  # compiled sums stay below it
         reach = on(step.price, volume_stops)
         found, count = reach(step.size_hi[first:], step.size_lo[first:], count, threshold, self._carries, stops)
         return stops[:found] + first, int(count)

@@ -145,3 +145,15 @@ def test_sums_of_many_steps_stay_exact(value, monkeypatch):
     assert bar["dollar_volume_exact"] == exact
     assert bar["dollar_volume"] == exact.numerator / exact.denominator
     assert SUM_LIMIT == 1 << 62
+
+
+@pytest.mark.parametrize("kind", ["volume", "dollar"])
+def test_a_phase_beyond_compiled_sums_is_carried(kind):
+    """Between batches; the count is far above 2^62, or 2^93, at the scale that the first trade needs."""
+    numbers = [("1.00000001", "1e-8"), ("1", "1.999e12"), ("1", "1"), ("1", "1"), ("1", "2")]
+    tape = [Trade(str(n), n, Decimal(p), Decimal(v), "buy", trade_seq=n) for n, (p, v) in enumerate(numbers)]
+    case = Case(kind, {"threshold": "1e12", "carry": "phase"})
+    bars, out = case.bars(), []
+    for trade in tape:
+        out += rows(bars.update(frame([trade], texts=True)))
+    assert out + rows(bars.flush()) == referred(case.reference(), tape)
