@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any, ClassVar, NamedTuple, Unpack
 
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from numba import njit
 
 from etl.bars import state as states
-from etl.bars.adaptation import EWMA_WINDOW, Adaptation
+from etl.bars.adaptation import EWMA_WINDOW, Tuning, adaptation_of
 from etl.bars.builder import Bars, BuilderOptions
 from etl.bars.days import DAYS_MAX, Ledger, added, middle, over_days, rolled
 from etl.bars.frame import Column, Facts
@@ -28,12 +28,14 @@ THRESHOLD, MAX_TICKS, WARMUP = range(3)
 OPEN, BELOW, REACHED = -1, 0, 1  # what is known of a tick's test
 _BARS_PER_CALL = 4096  # room for a bar at every tick would be zeroed page by page, which costs more than the kernel
 EXACT_HIGH = 1 << 22  # a sum whose high limb is smaller is a float
+LIMIT = 1  # of `Expected.numbers`
 
 
 class Expected(Struct, frozen=True, kw_only=True):
     """The expectations, the frozen threshold, and how far the open bar is."""
 
-    numbers: tuple[float | None, ...]  # see the kernels of the family; in the weight's unit; None: not known yet
+    # E[T], the threshold, averages, and what the threshold was frozen from; see the families. None: not known yet
+    numbers: tuple[float | None, ...]
     ticks: int = 0  # complete ones of the open bar
     is_warm: bool = True  # the warm-up bar is not done
     sides: tuple[int, int] = (0, 0)  # buys and sells among the ticks
@@ -42,6 +44,16 @@ class Expected(Struct, frozen=True, kw_only=True):
     ticks_init: int = 1  # E0 of the open bar
     pending: Pending | None = None
     ledger: Ledger = Ledger()
+
+
+class AdaptiveState(states.State, frozen=True, kw_only=True):
+    """And what is expected."""
+
+    progress: Expected
+
+
+class Options(Tuning, BuilderOptions):
+    """See `Tuning` and `BuilderOptions`."""
 
 
 class Run(NamedTuple):
@@ -59,14 +71,17 @@ class AdaptiveBars(Bars):
     A family says what is summed and how the threshold follows from the expectations. See the families for parameters.
     """
 
+    State: ClassVar[type[states.State]] = AdaptiveState
     weight: ClassVar[Weight]
-    cells: ClassVar[int]  # of the facts
+    sums: ClassVar[tuple[str, ...]]  # the columns of what is summed
+    cells: ClassVar[int]  # of the facts: the reason, the threshold and what that was frozen from
     kernel: ClassVar[Callable[..., Any]]
 
-    def __init__(self, adaptation: Adaptation, **options: Unpack[BuilderOptions]) -> None:
-        self._adaptation = adaptation
-        self.by_day = adaptation.bars_per_day is not None
-        super().__init__(adaptation.params(), **options)
+    def __init__(self, expected_ticks_init: int, *, own: dict[str, Any], **options: Unpack[Options]) -> None:
+        tuning: Any = {name: options.pop(name) for name in Tuning.__annotations__ if name in options}  # type: ignore[misc]
+        self._adaptation = adaptation_of(expected_ticks_init, tuning, **own)
+        self.by_day = self._adaptation.bars_per_day is not None
+        super().__init__(self._adaptation.params(), **options)  # type: ignore[misc]
 
     @abstractmethod
     def _first(self) -> Expected:
@@ -77,8 +92,8 @@ class AdaptiveBars(Bars):
         """The numbers with the threshold made anew from the expectations."""
 
     @abstractmethod
-    def _columns(self, facts: Any, theta: list[Column]) -> Facts:
-        """The columns that say what the bars were made by."""
+    def _averages(self, facts: Any) -> Facts:
+        """The columns that say by which averages the thresholds were made."""
 
     @property
     def label(self) -> str:
@@ -137,7 +152,7 @@ class AdaptiveBars(Bars):
         rule = (*self._adaptation.limits(at.ticks_init), *powers(tens))
         numbers = np.array(floats(at.numbers))
         counts = np.array([at.ticks, at.is_warm, *at.sides, OPEN], dtype=np.int64)
-        limbs = [limb for text in at.theta for limb in (int(text) >> BITS, int(text) & MASK)]
+        limbs = _limbs(map(int, at.theta))
         theta: Any = np.array(limbs, dtype=np.int64) if is_fast else limbs
         cap = min(bars_max, n - first, _BARS_PER_CALL)
         ends, facts = np.empty(cap, dtype=np.int64), np.empty((cap, self.cells))
@@ -153,22 +168,20 @@ class AdaptiveBars(Bars):
             count += bars
             if row < n and bars < room:  # too near to tell by floats
                 counts[-1] = self._exactly(theta, tens, numbers)
-        sums = [int(hi) * LIMB + int(lo) for hi, lo in zip(theta[::2], theta[1::2], strict=True)]
         after = replace(
             at,
             numbers=finite(numbers.tolist()),
             ticks=int(counts[0]),
             is_warm=bool(counts[1]),
             sides=(int(counts[2]), int(counts[3])),
-            theta=tuple(map(str, sums)),
+            theta=tuple(map(str, _sums(theta))),
             scale=ticks.scale,
         )
         ends, facts, thetas = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return Run(ends, facts, thetas, after)
 
     def _exactly(self, theta: Any, tens: int, numbers: Any) -> int:
-        sums = [int(hi) * LIMB + int(lo) for hi, lo in zip(theta[::2], theta[1::2], strict=True)]
-        return REACHED if max(nearest(abs(total), tens) for total in sums) >= numbers[1] else BELOW
+        return REACHED if max(nearest(abs(total), tens) for total in _sums(theta)) >= numbers[LIMIT] else BELOW
 
     def _facts(self, runs: list[Run], scale: int) -> Facts:
         facts = np.concatenate([run.facts for run in runs])
@@ -177,18 +190,26 @@ class AdaptiveBars(Bars):
         return {"close_reason": reasons, **self._columns(facts, _natural(thetas, scale))}
 
     def _open_facts(self, progress: Expected, bar: OpenBar) -> Facts:
-        sums = self._with_pending(progress)
-        limbs = [limb for total in sums for limb in (total >> BITS, total & MASK)]
-        facts = np.array([[0.0, *self._in_force(progress)]])
-        return self._columns(facts, _natural(np.array([limbs], dtype=object), progress.scale))
+        numbers, theta = floats(progress.numbers), np.array([_limbs(self._with_pending(progress))], dtype=object)
+        limit = math.nan if progress.is_warm else numbers[LIMIT]
+        facts = np.array([[0.0, limit, *numbers[2 - self.cells :]]])
+        return self._columns(facts, _natural(theta, progress.scale))
+
+    def _columns(self, facts: Any, sums: list[Any]) -> Facts:
+        """The columns that say what the bars were made by; of a warm-up bar there is no threshold to say it of."""
+        threshold = self._in_units(facts[:, 1])
+        averages = self._averages(facts)
+        return {
+            "threshold": threshold,
+            **dict(zip(self.sums, sums, strict=True)),
+            "overshoot": np.max(np.abs(sums), axis=0) - threshold,
+            "expected_ticks": facts[:, 2],
+            **{name: np.where(np.isnan(threshold), np.nan, column) for name, column in averages.items()},
+        }
 
     @abstractmethod
     def _with_pending(self, progress: Expected) -> list[int]:
         """The sums of the open bar, the tick that may get more prints included."""
-
-    @abstractmethod
-    def _in_force(self, progress: Expected) -> tuple[float, ...]:
-        """The facts of the open bar."""
 
     def _interrupted(self, progress: Expected, bar: OpenBar) -> Expected:
         """A new count against the same threshold: of a bar that was cut short only the ticks are learned from."""
@@ -216,6 +237,14 @@ def floats(numbers: tuple[float | None, ...]) -> list[float]:
 def finite(numbers: list[float]) -> tuple[float | None, ...]:
     """The form a state keeps: a number that is not finite is none."""
     return tuple(number if math.isfinite(number) else None for number in numbers)
+
+
+def _limbs(sums: Iterable[int]) -> list[int]:
+    return [limb for total in sums for limb in (total >> BITS, total & MASK)]
+
+
+def _sums(limbs: Any) -> list[int]:
+    return [int(hi) * LIMB + int(lo) for hi, lo in zip(limbs[::2], limbs[1::2], strict=True)]
 
 
 def _rescaled(at: Expected, factor: int, scale: int) -> Expected:

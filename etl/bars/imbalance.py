@@ -11,8 +11,6 @@ from typing import Any, ClassVar, Unpack
 import numpy as np
 from numba import njit
 
-from etl.bars import state as states
-from etl.bars.adaptation import Tuning, adaptation_of
 from etl.bars.adaptive import (
     EXACT_HIGH,
     MAX_TICKS,
@@ -22,28 +20,17 @@ from etl.bars.adaptive import (
     WARMUP,
     AdaptiveBars,
     Expected,
+    Options,
     expected_next,
     finite,
-    floats,
 )
-from etl.bars.builder import BuilderOptions
-from etl.bars.frame import Column, Facts
+from etl.bars.frame import Facts
 from etl.bars.kernels import BITS, LIMB, MASK
 from etl.bars.threshold import Number
 from etl.bars.ticks import UNIT_PLACES, Weight
 
 # Of `Expected.numbers`. F_: as they were when the threshold was frozen.
 E_TICKS, LIMIT, MEAN, COUNT_WEIGHT, SQUARE, F_TICKS, F_MEAN, F_FLOOR = range(8)
-
-
-class ImbalanceState(states.State, frozen=True, kw_only=True):
-    """And what is expected."""
-
-    progress: Expected
-
-
-class Options(Tuning, BuilderOptions):
-    """See `Tuning` and `BuilderOptions`."""
 
 
 @njit(cache=True)
@@ -122,7 +109,7 @@ class ImbalanceBars(AdaptiveBars):
         options: see `etl.bars.adaptation.Tuning` and `etl.bars.builder.BuilderOptions`.
     """
 
-    State: ClassVar[type[states.State]] = ImbalanceState
+    sums: ClassVar[tuple[str, ...]] = ("theta",)
     cells: ClassVar[int] = 5
     kernel = staticmethod(imbalance_bars)
 
@@ -134,9 +121,8 @@ class ImbalanceBars(AdaptiveBars):
         init_imbalance: Number | None = None,
         **options: Unpack[Options],
     ) -> None:
-        tuning: Any = {name: options.pop(name) for name in Tuning.__annotations__ if name in options}  # type: ignore[misc]
-        adaptation = adaptation_of(expected_ticks_init, tuning, floor_k=floor_k, init_imbalance=init_imbalance)
-        super().__init__(adaptation, **options)  # type: ignore[misc]
+        own = {"floor_k": floor_k, "init_imbalance": init_imbalance}
+        super().__init__(expected_ticks_init, own=own, **options)
 
     def _first(self) -> Expected:
         ticks_init, init = self._adaptation.expected_ticks_init, self._adaptation.init_imbalance
@@ -163,21 +149,8 @@ class ImbalanceBars(AdaptiveBars):
         pending = progress.pending
         return [int(progress.theta[0]) + (pending.sign * int(pending.weight) if pending else 0)]
 
-    def _in_force(self, progress: Expected) -> tuple[float, ...]:
-        numbers = floats(progress.numbers)
-        return (math.nan if progress.is_warm else numbers[LIMIT], *numbers[F_TICKS:])
-
-    def _columns(self, facts: Any, theta: list[Column]) -> Facts:
-        threshold, total = self._in_units(facts[:, 1]), theta[0]
-        is_warm = np.isnan(threshold)
-        return {
-            "threshold": threshold,
-            "theta": total,
-            "overshoot": abs(total) - threshold,
-            "expected_ticks": facts[:, 2],
-            "expected_imbalance": np.where(is_warm, np.nan, self._in_units(facts[:, 3])),
-            "noise_floor": np.where(is_warm, np.nan, self._in_units(facts[:, 4])),
-        }
+    def _averages(self, facts: Any) -> Facts:
+        return {"expected_imbalance": self._in_units(facts[:, 3]), "noise_floor": self._in_units(facts[:, 4])}
 
 
 class TickImbalanceBars(ImbalanceBars):

@@ -10,8 +10,7 @@ from typing import Any, ClassVar, Unpack
 import numpy as np
 from numba import njit
 
-from etl.bars import state as states
-from etl.bars.adaptation import RunThreshold, Tuning, adaptation_of
+from etl.bars.adaptation import RunThreshold
 from etl.bars.adaptive import (
     EXACT_HIGH,
     MAX_TICKS,
@@ -21,23 +20,16 @@ from etl.bars.adaptive import (
     WARMUP,
     AdaptiveBars,
     Expected,
+    Options,
     expected_next,
     finite,
-    floats,
 )
-from etl.bars.frame import Column, Facts
-from etl.bars.imbalance import Options
+from etl.bars.frame import Facts
 from etl.bars.kernels import BITS, LIMB, MASK
 from etl.bars.ticks import Weight
 
 # Of `Expected.numbers`. F_: as they were when the threshold was frozen.
 E_TICKS, LIMIT, P, P_WEIGHT, PLUS, PLUS_WEIGHT, MINUS, MINUS_WEIGHT, F_TICKS, F_P, F_PLUS, F_MINUS = range(12)
-
-
-class RunState(states.State, frozen=True, kw_only=True):
-    """And what is expected."""
-
-    progress: Expected
 
 
 @njit(cache=True)
@@ -183,15 +175,14 @@ class RunBars(AdaptiveBars):
         options: see `etl.bars.adaptation.Tuning` and `etl.bars.builder.BuilderOptions`.
     """
 
-    State: ClassVar[type[states.State]] = RunState
+    sums: ClassVar[tuple[str, ...]] = ("theta_buy", "theta_sell")
     cells: ClassVar[int] = 6
     kernel = staticmethod(run_bars)
 
     def __init__(
         self, *, expected_ticks_init: int, run_threshold: RunThreshold = "afml", **options: Unpack[Options]
     ) -> None:
-        tuning: Any = {name: options.pop(name) for name in Tuning.__annotations__ if name in options}  # type: ignore[misc]
-        super().__init__(adaptation_of(expected_ticks_init, tuning, run_threshold=run_threshold), **options)  # type: ignore[misc]
+        super().__init__(expected_ticks_init, own={"run_threshold": run_threshold}, **options)
 
     def _first(self) -> Expected:
         ticks_init = self._adaptation.expected_ticks_init
@@ -218,23 +209,9 @@ class RunBars(AdaptiveBars):
             sums[progress.pending.sign < 0] += int(progress.pending.weight)
         return sums
 
-    def _in_force(self, progress: Expected) -> tuple[float, ...]:
-        numbers = floats(progress.numbers)
-        return (math.nan if progress.is_warm else numbers[LIMIT], *numbers[F_TICKS:])
-
-    def _columns(self, facts: Any, theta: list[Column]) -> Facts:
-        threshold, (buys, sells) = self._in_units(facts[:, 1]), theta
-        is_warm = np.isnan(threshold)
-        return {
-            "threshold": threshold,
-            "theta_buy": buys,
-            "theta_sell": sells,
-            "overshoot": np.maximum(buys, sells) - threshold,
-            "expected_ticks": facts[:, 2],
-            "p_buy": np.where(is_warm, np.nan, facts[:, 3]),
-            "v_plus": np.where(is_warm, np.nan, self._in_units(facts[:, 4])),
-            "v_minus": np.where(is_warm, np.nan, self._in_units(facts[:, 5])),
-        }
+    def _averages(self, facts: Any) -> Facts:
+        sizes = {"v_plus": self._in_units(facts[:, 4]), "v_minus": self._in_units(facts[:, 5])}
+        return {"p_buy": facts[:, 3], **sizes}
 
 
 class TickRunBars(RunBars):
