@@ -1,11 +1,24 @@
 """The last lines of a test run say how much was not run, and why, and what the crash tests measured."""
 
+import logging
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.crash_figures import crash_figures as crash_figures
 from tests.crash_figures import summary
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A command that a test calls sets the process's logging: level `error` would silence the tests that follow."""
+    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    yield
+    structlog.reset_defaults()
+    logging.getLogger().handlers[:] = handlers
+    logging.getLogger().setLevel(level)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

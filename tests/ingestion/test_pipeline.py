@@ -168,7 +168,9 @@ async def test_a_heartbeat_that_cannot_be_written_is_said_once_and_capture_goes_
         running = asyncio.create_task(
             run.pipeline.run([Scripted(run.inlet, healthy)], heartbeat=tmp_path / "gone" / "ingestion.json")
         )
-        await asyncio.sleep(0.3)
+        while run.inlet.statistics.rows <= 3 or not any("heartbeat" in line["event"] for line in lines):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # ten more beats, of which nothing is said
         run.pipeline.stop()
         await running
     assert [line["log_level"] for line in lines if "heartbeat" in line["event"]] == ["warning"]

@@ -5,18 +5,8 @@ import logging
 import sys
 
 import pytest
-import structlog
 
 from shared import log
-
-
-@pytest.fixture(autouse=True)
-def _as_before():
-    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
-    yield
-    structlog.reset_defaults()
-    logging.getLogger().handlers[:] = handlers
-    logging.getLogger().setLevel(level)
 
 
 def test_text_has_the_event_and_its_fields(capsys):
