@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -268,7 +269,6 @@ def test_frames_of_every_kind_give_the_same_bars(form):
 
 
 def test_a_pandas_frame_gives_the_same_bars():
-    pd = pytest.importorskip("pandas", reason="pandas is not installed: Arrow's stream interface is what it is read by")
     made = frame(golden())
     of_pandas = pd.DataFrame(made.drop("known_at", "price_text", "amount_text").to_dicts())
     expected = build_bars(made, "dollar", threshold=900)
