@@ -1,0 +1,121 @@
+"""`StatefulFeatureProcessor`: books and trades of one stream in, rows of features out, and a state to go on from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from etl.features.declared import StatefulFamily, column, computed, families
+from etl.features.events import BookEvents
+from etl.features.options import FeatureOptions
+from etl.features.rows import Rows
+from etl.features.saved import SavedArray, restored, saved
+from shared.errors import StateMismatch
+
+VERSION = 1
+
+
+class FeatureState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a processor remembers."""
+
+    version: int = VERSION
+    options: str  # canonical JSON of what the rows depend on
+    arrays: dict[str, dict[str, SavedArray]]  # by family; "" is the book and its events
+    counts: dict[str, int]
+
+
+class StatefulFeatureProcessor:
+    """Features of one stream's order book and trades, equal however the input is cut and wherever it is restarted.
+
+    Options are those of `FeatureOptions`, by name.
+
+    Raises: ValueError for an option that does not exist or a value that it cannot have.
+    """
+
+    def __init__(self, *, state: FeatureState | None = None, **options: Any) -> None:
+        self.options = FeatureOptions.of(options)
+        self._events = BookEvents(self.options)
+        self._families = families(self.options)
+        if state:
+            self._restore(state)
+
+    def update(self, books: pl.DataFrame, trades: pl.DataFrame | None = None) -> pl.DataFrame:
+        """The rows that these updates of the book complete.
+
+        Args:
+            books: snapshots (`timestamp`, `bids`, `asks`: lists of (price, size), best first or not) or messages of
+                table `l2`; optionally `capture_ts`, and `gap_before` where something is missing before an update.
+            trades: `timestamp`, `price`, `amount`, `side`, in order, each once; all up to the last of these updates,
+                and later ones where there are.
+
+        Raises: InputUnreadable naming a column that is missing or of a wrong type.
+        """
+        return self._frame(self._events.update(books, trades))
+
+    def flush(self) -> pl.DataFrame:
+        """The row that is still open, at a declared end of the data."""
+        return self._frame(self._events.flush())
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What was seen and what was left out, since the very beginning."""
+        return self._events.counts
+
+    def snapshot(self) -> FeatureState:
+        """The whole state, for `state=` of an equal processor."""
+        arrays = {name: saved(family.state) for name, family in self._stateful().items()}
+        return FeatureState(
+            options=self._identity(), arrays={"": saved(self._events.state), **arrays}, counts=dict(self._events.counts)
+        )
+
+    def _restore(self, state: FeatureState) -> None:
+        if (state.version, state.options) != (VERSION, self._identity()):
+            raise StateMismatch(
+                f"the state is of version {state.version} and options {state.options}, these are version {VERSION} and "
+                f"{self._identity()}",
+                hint="Begin without a state, or give the options that it was made with",
+            )
+        self._events.state.update(restored(state.arrays[""]))
+        self._events.counts.update(state.counts)
+        for name, family in self._stateful().items():
+            family.state.update(restored(state.arrays[name]))
+
+    def _identity(self) -> str:
+        return msgspec.json.encode(self.options, order="deterministic").decode()
+
+    def _stateful(self) -> dict[str, StatefulFamily]:
+        return {name: family for name, family in self._families.items() if isinstance(family, StatefulFamily)}
+
+    def _frame(self, rows: Rows) -> pl.DataFrame:
+        made = computed(self._families, rows)
+        ordered = sorted(self._families.values(), key=lambda family: family.rank)
+        series = [column(feature, made[feature.name]) for family in ordered for feature in family.features]
+        return facts(rows, source=self._events.source).hstack(series)
+
+
+def facts(rows: Rows, *, source: str) -> pl.DataFrame:
+    """What stands before the features of each row."""
+    return pl.DataFrame(
+        {
+            "timestamp": moments(rows.t_ns),
+            "book_ts": moments(rows.book_ns),
+            "known_at": moments(rows.known_ns),
+            "is_reset": rows.is_reset,
+            "is_locked": rows.is_locked,
+            "is_crossed": rows.is_crossed,
+            "is_one_sided": rows.is_one_sided,
+            "has_gap": rows.has_gap,
+            "levels_bid": rows.levels_bid,
+            "levels_ask": rows.levels_ask,
+            "n_updates": rows.n_updates,
+            "n_crossed": rows.n_crossed,
+            "ofi_source": pl.repeat(source, len(rows), dtype=pl.String, eager=True),
+        }
+    )
+
+
+def moments(t_ns: Any) -> pl.Series:
+    """Times as the lake has them, in us. A row never claims to be older than it is, so parts of a us count as one."""
+    return pl.Series(-(-np.asarray(t_ns) // 1000)).cast(pl.Datetime("us", "UTC"))
