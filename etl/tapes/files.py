@@ -166,8 +166,8 @@ class FileTape:
         self._last_us = int(us[-1])
 
     def _numbered(self, trades: pl.DataFrame) -> pl.DataFrame:
-        """The trades as builders take them; those without an id are told apart by their place."""
-        if "trade_id" not in trades.columns:
+        """The trades as builders take them; those without id or order of their own are told apart by their place."""
+        if "trade_id" not in trades.columns and not _has_seq(trades) and not self._may_be_late:
             place = pl.int_range(self._taken, self._taken + pl.len())
             trades = trades.with_columns(trade_id=pl.col("row").cast(pl.String), trade_seq=place)
         self._taken += len(trades)

@@ -216,6 +216,21 @@ def test_repeated_trades_are_counted_and_out_of_order_ones_refused_sorted_or_dro
     assert "0 duplicate, 1 late" in done(*build, "--late", "drop", cwd=tmp_path)
 
 
+def test_trades_without_ids_are_held_to_the_order_that_the_file_gives(tmp_path):
+    trades = tape(60).drop("trade_id").with_columns(trade_seq=pl.int_range(60))
+    expected = build_bars(trades, "tick", threshold=10)
+    shuffled = pl.concat([trades[:20], trades[30:], trades[15:30]])
+    written(tmp_path, shuffled, "a.parquet")
+    refused("build", "--type", "tick", "--threshold", 10, "--input", "a.parquet", cwd=tmp_path)
+    assert "5 duplicate, 0 late" in built(tmp_path, "a.parquet", "tick --threshold 10", "--sort")
+    assert of_file(tmp_path / "b.parquet").equals(expected)
+    assert "5 duplicate, 10 late" in built(tmp_path, "a.parquet", "tick --threshold 10", "--late", "drop")
+    for number, part in enumerate((trades[1:40], trades[40:], trades[:1])):
+        written(tmp_path, part.drop("trade_seq"), f"t-{number}.csv")
+    for kind in ("tick --threshold 10", "time --interval 1h"):
+        assert "0 duplicate, 1 late" in built(tmp_path, "t-*.csv", kind, "--late", "drop")
+
+
 def test_several_files_are_one_tape_in_the_order_of_their_numbers(tmp_path):
     trades = tape(300)
     for number, start in ((1, 0), (2, 100), (10, 200)):
