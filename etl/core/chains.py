@@ -116,10 +116,8 @@ class Chain:
         now = self.current
         rows_out, first_us, last_us = now.rows_out, now.first_us, now.last_us
         if rows.height:
-            self.output.stage(rows, self._staged())
-            moments = rows[self.output.moment]
-            first_us = first_us if rows_out else us_from_utc(moments[0])
-            last_us = us_from_utc(moments[-1])
+            first_us = first_us if rows_out else us_from_utc(rows[self.output.moment][0])
+            last_us = self.output.stage(rows, self._staged(), after_us=last_us if rows_out else 0)
             rows_out = rows[self.output.order][-1] + 1
         self.current = msgspec.structs.replace(
             now,

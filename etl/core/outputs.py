@@ -18,6 +18,7 @@ from shared.partitioning import Partition
 
 _LABEL = {"hour": "%Y%m%dT%H", "day": "%Y%m%d", "month": "%Y%m"}
 _STEP_US = {"hour": 3_600_000_000, "day": 86_400_000_000, "month": 86_400_000_000}  # such steps pass over no folder
+_PARTITIONS = ("year", "month", "day")  # where rows say it, they say what their path says
 _LENGTH = {"hour": "1h", "day": "1d", "month": "1mo"}
 
 
@@ -39,7 +40,7 @@ class Output:
     symbol: str
     stem: str  # first part of the file names
     order: str  # column that counts the rows, contiguous from 0
-    moment: str  # column whose time decides the file; it never goes back
+    moment: str  # column whose time decides the file; a row that goes back in it stays with the row before
     file_unit: str  # hour | day | month: one file each
     folder_unit: str  # day | month: the deepest partition
     facts: Mapping[str, str] = field(default_factory=dict)  # what each file says of itself
@@ -57,13 +58,21 @@ class Output:
         """The beginning of the file's hour, day or month that holds `us`."""
         return self._begin_us(self._label(us))
 
-    def stage(self, rows: pl.DataFrame, stage: Stage) -> None:
-        """Write into staging every file that these new rows make or change.
+    def stage(self, rows: pl.DataFrame, stage: Stage, *, after_us: int) -> int:
+        """Write into staging every file that these new rows make or change; the latest time that decided a file.
 
         Published rows numbered `stage.first` or above do not count: what is staged takes their place.
+
+        Args:
+            rows: in their order.
+            stage: where.
+            after_us: what this gave for the rows before them. Numbers rise from file to file, so no row goes into an
+                earlier one, although bars of an exchange whose times go back may begin before the bar before them.
         """
-        unit = pl.col(self.moment).dt.truncate(_LENGTH[self.file_unit]).dt.timestamp("us")
-        parts = rows.with_columns(_unit=unit).partition_by("_unit", as_dict=True, include_key=False)
+        latest = rows[self.moment].cum_max().clip(lower_bound=utc_from_us(after_us))
+        own = {name: getattr(latest.dt, name)().cast(pl.Int32) for name in _PARTITIONS if name in rows.columns}
+        unit = latest.dt.truncate(_LENGTH[self.file_unit]).dt.timestamp("us")
+        parts = rows.with_columns(**own, _unit=unit).partition_by("_unit", as_dict=True, include_key=False)
         for (key,), part in sorted(parts.items()):
             unit_us = int(key)
             if unit_us in stage.files:
@@ -73,6 +82,7 @@ class Output:
                 kept = read_rows(old, pl.col(self.order) < stage.first) if old else part.clear()
             whole = pl.concat([kept, part]) if kept.height else part  # nothing kept may have other columns
             stage.write(whole.sort(self.order), unit_us, self.facts)
+        return us_from_utc(latest[-1])
 
     def appended(self, stage: Stage) -> list[Move]:
         """Where staged files go that hold what stood there and more."""
@@ -82,8 +92,7 @@ class Output:
     def read(self, span: Span, *, rows_max: int) -> pl.DataFrame:
         """Rows numbered `span.first` and above, in order; stops after the file that fills `rows_max`.
 
-        The folders of the span are listed and no others, so the cost does not grow with the age of the lake. `moment`
-        never goes back, so numbers rise from file to file.
+        The folders of the span are listed and no others, so the cost does not grow with the age of the lake.
         """
         parts: list[pl.DataFrame] = []
         rows = 0
