@@ -6,8 +6,9 @@ import typer
 
 from config.config import DEFAULT_FILE, load_config
 from etl.bars import bar_set_id
-from etl.core.config import BarSet, FilterSpec
+from etl.core.config import BarSet
 from etl.core.rebuild import Rebuilding, Rebuilt
+from scripts.bars_described import streams_of
 from scripts.config_commands import ConfigFile
 from scripts.moments import moment
 from scripts.watch import etl_options
@@ -31,7 +32,7 @@ def rebuild(
     if silver and dry_run:
         raise typer.BadParameter("--silver cannot be tried by --dry-run: bars are made from what it leaves")
     settings = load_config(config)
-    options = etl_options(settings, only=FilterSpec(tuple(exchange or ()), tuple(symbol or ())))
+    options = etl_options(settings, only=streams_of(exchange, symbol))
     sets = _chosen(options.bars, bar_set or ())
     done = 0
     for rebuilt in Rebuilding(options, sets, since=moment(since), with_silver=silver, is_dry=dry_run).run():

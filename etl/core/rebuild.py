@@ -57,7 +57,8 @@ class Rebuilding:
     def _stream(self, key: StreamKey) -> Iterator[Rebuilt]:
         silver = trades_chain(key, self.options)
         if self.with_silver:
-            rebuild_trades(silver, self.options, StreamResult(key), fits=self._is_before)
+            ended = silver.current.finished
+            rebuild_trades(silver, self.options, StreamResult(key), fits=self._is_before, end_of_data=ended)
         for bar_set in self.bar_sets:
             if not bar_set.where.allows(key):
                 continue

@@ -107,7 +107,12 @@ def _run_trades(chain: Chain, entries: list[Published], options: EtlOptions, res
 
 
 def rebuild_trades(
-    chain: Chain, options: EtlOptions, result: StreamResult, *, fits: Callable[[Checkpoint], bool] = lambda _: True
+    chain: Chain,
+    options: EtlOptions,
+    result: StreamResult,
+    *,
+    fits: Callable[[Checkpoint], bool] = lambda _: True,
+    end_of_data: bool = False,
 ) -> None:
     """Go back to the newest checkpoint before the late rows, and do everything after it again in one order."""
     everything = _history(result.key, options)
@@ -127,8 +132,9 @@ def rebuild_trades(
                 chain.add(out, position=position)
         except LateRows:  # they come first in a replay, so little was done in vain
             continue
-        result.trades_out += written
-        chain.add(pl.DataFrame(), position=position)
+        rest = transform.finish() if end_of_data else pl.DataFrame()
+        result.trades_out += written + rest.height
+        chain.add(rest, position=position, finished=end_of_data)
         chain.commit(transform.snapshot())
         return
 

@@ -141,6 +141,15 @@ def test_silver_that_is_missing_is_named_by_its_day_and_bars_stay(lake: Lake) ->
     assert tables(lake) == expected
 
 
+def test_silver_made_anew_still_ends_where_its_end_was_declared(lake: Lake) -> None:
+    run(lake, end_of_data=True)
+    expected, ended = tables(lake), silver_of(lake).height
+    done = rebuilt(lake, with_silver=True)
+    assert silver_of(lake).height == ended == 400
+    assert not any(each.files.replaced or each.files.added or each.files.removed for each in done)
+    assert tables(lake) == expected
+
+
 def test_a_rebuild_beside_a_watcher_is_refused(lake: Lake) -> None:
     watcher = TransformExecutor(options(lake))
     with pytest.raises(LakeLocked, match="pid") as error:
@@ -166,6 +175,10 @@ def test_the_command_says_what_it_did(lake: Lake, tmp_path: Path, capsys: pytest
         main(["bars", "rebuild", "-c", str(config), "--bar-set", "volume"])
     assert ended.value.code == 2
     assert "there are: tick-7" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["bars", "rebuild", "-c", str(config), "--symbol", "BTC$USD"])
+    assert ended.value.code == 2
+    assert "cannot name a partition" in capsys.readouterr().err
 
 
 def test_checkpoints_that_cannot_be_read_leave_what_stands_until_it_is_made_again(tmp_path: Path) -> None:
