@@ -12,7 +12,7 @@ from ingestion.exchanges import ccxt_rows
 from ingestion.inlet import Inlet
 from ingestion.retry import RetryPolicy
 from ingestion.silence import SilenceWatch
-from shared.errors import DaedalusError, SettingsInvalid
+from shared.errors import DaedalusError
 
 _TRADES_PER_MESSAGE_MAX = 1_000_000  # ccxt's cache holds the trades of one message only, then it is emptied
 
@@ -28,7 +28,6 @@ class CcxtCollector(BaseCollector):
         self.instruments_ns: int | None = None  # when they were last stored
         self._base = exchange_class(options.ccxt_id)
         self._with_markets: Any = None  # an exchange object whose market list later sessions share
-        self._session: CcxtSession | None = None
         self._seen_bugs: set[type[BaseException]] = set()
 
     async def session(self) -> SessionEnd:
@@ -40,32 +39,6 @@ class CcxtCollector(BaseCollector):
         except Exception as error:  # noqa: BLE001  ccxt raises anything; what is ours goes on
             return self._end_of_bug(error)
 
-    async def change(self, options: CcxtOptions) -> None:
-        """Collect something else of the same exchange from now on, by beginning a new session; other exchanges go on.
-
-        Raises:
-            SettingsInvalid: the exchange does not have it. What was collected goes on.
-        """
-        if options.ccxt_id != self.options.ccxt_id:
-            raise ValueError(f"{self.options.ccxt_id} cannot become {options.ccxt_id}: that is another collector")
-        if options == self.options:
-            return
-        if self._session is not None:
-            exchange = self._session.exchange
-            if not set(options.symbols) <= set(exchange.markets):
-                await exchange.load_markets(True)  # it may have been listed since
-                self._with_markets = exchange
-            if refusal := self._refusal(exchange, options):
-                raise SettingsInvalid(
-                    f"ccxt.exchanges.{options.exchange_id}: {refusal}", hint="What was collected goes on; correct it"
-                )
-        for table, symbol in set(self.options.streams) - set(options.streams):
-            self.silence.forget((table, symbol))
-            self.inlet.interrupt("unsubscribed", "by the settings", symbols=(symbol,), tables=(table,))
-        self.options = options
-        if self._session is not None:
-            self._session.end(SessionEnd("disconnect", "the settings changed, the session begins anew"))
-
     def end_of(self, error: Exception) -> SessionEnd:
         """What ccxt's error means: the exchange says no, or it cannot be talked to just now."""
         refused = isinstance(error, self.ccxt.ExchangeError)
@@ -76,10 +49,8 @@ class CcxtCollector(BaseCollector):
         exchange = session.exchange = self._exchange(session)
         try:
             end = await self._prepare(exchange)
-            self._session = session
             return end or await session.run()
         finally:
-            self._session = None
             await ccxt_tap.close(exchange)
 
     def _end_of_bug(self, error: Exception) -> SessionEnd:

@@ -2,7 +2,9 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+import ccxt.pro
 import pytest
 from structlog.testing import capture_logs
 
@@ -13,6 +15,8 @@ from scripts.capture_plan import plan_collectors
 from scripts.ingest import build_pipeline
 from scripts.reload import Capture, restarts
 from shared.errors import SettingsInvalid
+from shared.partitioning import Lake
+from tests.ingestion.collecting import bronze
 
 
 def settings(folder: Path, text: str) -> Settings:
@@ -168,3 +172,50 @@ async def test_what_had_ended_is_started_anew_by_the_next_reload(tmp_path: Path)
         following.cancel()
         pipeline.stop()
         await running
+
+
+async def test_an_exchange_through_ccxt_begins_anew_with_other_symbols_whatever_ccxt_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, failures = ccxt.pro.kraken.describe, iter([None, KeyError("quote"), None])
+    monkeypatch.setattr(ccxt.pro.kraken, "describe", lambda self: own(self) | {"rateLimit": 1})
+    load_markets = ccxt.pro.kraken.load_markets
+
+    async def failing(self: Any, *args: Any) -> Any:
+        if failure := next(failures, None):
+            raise failure
+        return await load_markets(self, *args)
+
+    monkeypatch.setattr(ccxt.pro.kraken, "load_markets", failing)
+    market = SeededMarket(seed=22, symbols=["BTC-USD", "ETH-USD"], rate=400, trade_share=0.5)
+    async with LocalExchange(market, venues=("kraken",)) as exchange:
+
+        def text(symbol: str) -> str:
+            urls = f"{{public: '{exchange.kraken_rest_url}', ws: '{exchange.kraken_ws_url}'}}"
+            entry = f"{{channels: {{watchTrades: [{symbol}]}}, urls: {urls}}}"
+            return f"ccxt: {{exchanges: {{kraken: {entry}}}}}\ningestion: {{reconnect_delay: 0.01}}"
+
+        first = settings(tmp_path, text("BTC/USD"))
+        pipeline, asked = build_pipeline(first), asyncio.Event()
+        capture = Capture(pipeline, first, plan_collectors(first))
+        running = asyncio.create_task(pipeline.run(capture.collectors))
+        following = asyncio.create_task(capture.follow(tmp_path / "config.yaml", asked))
+
+        async def until_rows() -> None:
+            async with asyncio.timeout(30):
+                while pipeline.statistics()["feeds"].get("ccxt:kraken", {"rows": 0})["rows"] < 20:
+                    await asyncio.sleep(0.02)
+
+        await until_rows()
+        settings(tmp_path, text("ETH/USD"))
+        (before,) = capture.collectors
+        asked.set()
+        async with asyncio.timeout(30):
+            while capture.collectors == [before]:
+                await asyncio.sleep(0.02)
+        await until_rows()
+        following.cancel()
+        pipeline.stop()
+        await running
+    assert next(failures, "all raised") == "all raised"
+    assert set(bronze(Lake.under(tmp_path), "trades")["symbol"]) == {"BTC-USD", "ETH-USD"}

@@ -1,7 +1,7 @@
-"""What ends a ccxt session and what does not: ccxt's own bugs, dead streams, changed settings. Real sockets."""
+"""What ends a ccxt session and what does not: ccxt's own bugs and dead streams. Real sockets."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -15,10 +15,8 @@ from ingestion.inlet import Inlet
 from ingestion.intake import Intake
 from ingestion.retry import RetryPolicy
 from ingestion.silence import SilenceRules
-from ingestion.simulator.exchange import LocalExchange
 from ingestion.simulator.kraken import KrakenSession
 from shared.clock import SystemClock
-from shared.errors import SettingsInvalid
 from shared.rows import Gap, Instrument, OrderBook, Trade
 from tests.ingestion.collectors.test_ccxt_collector import PACED, Finite, Rig, collecting, kraken
 
@@ -147,29 +145,6 @@ async def test_a_quiet_market_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> 
         await rig.whole()
         await rig.until(lambda: rig.inlet.statistics.silence_looks >= 2)
         assert (rig.inlet.statistics.silences, rig.inlet.statistics.sessions) == (0, 0)
-
-
-async def test_symbols_come_and_go_while_it_runs() -> None:
-    market = Finite(4000, rate=1500, symbols=("BTC-USD", "ETH-USD"), trade_share=1.0)
-    async with kraken(market, timing=PACED) as exchange, collecting(exchange, trades=("BTC/USD",)) as rig:
-        await rig.until(lambda: rig.rows(Trade))
-        with pytest.raises(SettingsInvalid, match="no market ETH/UDS; similar: ETH/USD"):
-            await rig.collector.change(options(exchange, trades=("ETH/UDS",)))
-        assert rig.collector.options.trades == ("BTC/USD",)
-        for known in (rig.collector._with_markets, rig.collector._session.exchange):
-            known.markets.pop("ETH/USD", None)  # it is listed only now
-        await rig.collector.change(options(exchange, trades=("ETH/USD",)))
-        await rig.until(lambda: any(row.symbol == "ETH-USD" for row in rig.rows(Trade)))
-        last = max(row.trade_seq for row in rig.rows(Trade) if row.symbol == "BTC-USD")
-        await rig.collector.change(options(exchange, trades=BOTH))
-        await rig.whole("ETH-USD")
-        await rig.whole("BTC-USD")
-        gap = next(gap for gap in rig.rows(Gap) if gap.symbol == "BTC-USD")
-        assert (gap.cause, gap.prev_id) == ("unsubscribed", str(last))
-
-
-def options(exchange: LocalExchange, **wanted: Sequence[str]) -> CcxtOptions:
-    return CcxtOptions("kraken", urls=exchange.ccxt_urls("kraken"), **wanted)  # type: ignore[arg-type]
 
 
 async def test_instruments_are_stored_once_data_flows_and_daily(monkeypatch: pytest.MonkeyPatch) -> None:
