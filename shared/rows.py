@@ -4,7 +4,6 @@ A row says what the exchange said about one symbol. What we know of its arrival 
 `origin`, partition) is stamped around it, see `shared.tables.COMMON`. Field metadata reaches Parquet and the docs.
 """
 
-from collections.abc import Sequence
 from typing import Annotated, NamedTuple, TypeAlias
 
 from msgspec import Meta, Struct
@@ -116,18 +115,6 @@ class L2Message(Row, frozen=True, gc=False):
     def __len__(self) -> int:
         """Levels, which is rows."""
         return len(self.price)
-
-    def levels(self) -> list[L2]:
-        """The same message level by level, for whoever reads and does not capture."""
-        last = len(self) - 1
-        moments = self.timestamps or [self.timestamp] * len(self)
-        numbers = (self.update_id, self.prev_update_id, self.checksum)
-        return [
-            L2(self.symbol, moment, self.msg_seq, self.is_snapshot, place == last, side, price, size, *numbers)
-            for place, (moment, side, price, size) in enumerate(
-                zip(moments, self.side, self.price, self.size, strict=True)
-            )
-        ]
 
 
 class Candle(Row, frozen=True, gc=False):
@@ -274,8 +261,3 @@ ROW_TYPES: dict[str, type[Row]] = {
     "rejects": Reject,
 }
 TABLE_OF: dict[type[Row], str] = {row: name for name, row in ROW_TYPES.items()} | {L2Message: "l2"}
-
-
-def row_count(rows: Sequence[Row]) -> int:
-    """How many table rows these are: a book message holds several."""
-    return sum(len(row) if type(row) is L2Message else 1 for row in rows)

@@ -9,6 +9,7 @@ import structlog
 
 from tests.crash_figures import crash_figures as crash_figures
 from tests.crash_figures import summary
+from tests.small_disk import small_disk as small_disk
 
 
 @pytest.fixture(autouse=True)

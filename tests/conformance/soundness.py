@@ -21,8 +21,9 @@ from ingestion.exchanges.protocol import (
 from ingestion.exchanges.wire_values import UNKNOWN_SYMBOL, is_plain_symbol
 from ingestion.writers.encoding import batches
 from shared.errors import FrameMalformed
-from shared.rows import GAP_CAUSES, TABLE_OF, L2Message, Row, row_count
+from shared.rows import GAP_CAUSES, TABLE_OF, L2Message, Row
 from tests.conformance.sampling import Sample
+from tests.levels import row_count
 
 YEAR_1_US, YEAR_10000_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 WALL_NS = 1_700_000_000_000_000_000

@@ -16,6 +16,7 @@ from shared.partitioning import Lake
 from shared.rows import TABLE_OF, L2Message, Row, Ticker, Trade
 from shared.tables import COMMON, table
 from tests.ingestion.collecting import bronze
+from tests.levels import by_level
 
 
 class BrokenDecoder:
@@ -44,7 +45,7 @@ class BrokenDecoder:
 
     def _keep(self, rows: Sequence[Row], mono_ns: int) -> None:
         for row in rows:
-            whole = row.levels() if isinstance(row, L2Message) else [row]
+            whole = by_level(row) if isinstance(row, L2Message) else [row]
             mine = self.honest.setdefault(TABLE_OF[type(row)], [])
             mine += [(mono_ns, *_plain(msgspec.structs.astuple(each))) for each in whole]
 

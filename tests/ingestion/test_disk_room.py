@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,21 +35,6 @@ def test_a_refused_write_pauses_for_a_while_even_where_much_is_free() -> None:
     assert not room.has_for(1, now_s=3.0)
     assert not room.look(1 << 40, now_s=6.9)
     assert room.look(1 << 40, now_s=7.1)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of 4 MB; needs the right to mount."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if not shutil.which("mount") or os.geteuid() != 0:
-        pytest.skip("mounting a small filesystem needs root")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=False).returncode:
-        pytest.skip("mounting a small filesystem is not permitted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 class Steady(BaseCollector):

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from ingestion.pressure import LEVEL_MAX, SPARSE_US, Pressure, PressureOptions, Shedder
 from shared.partitioning import Lake
-from shared.rows import Frame, Gap, L2Message, OrderBook, Row, Ticker, Trade, row_count
+from shared.rows import Frame, Gap, L2Message, OrderBook, Row, Ticker, Trade
 from tests.ingestion.collecting import Run, bronze
+from tests.levels import row_count
 
 START_US = 1_780_000_000_000_000
 

@@ -100,21 +100,6 @@ def test_a_query_over_an_empty_lake_and_one_that_is_no_sql(tmp_path: Path) -> No
     one_line(daedalus("query", "--config", settings(tmp_path)), "no tables yet", "ingest")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of 3 MB; needs the right to mount."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if not shutil.which("mount") or os.geteuid() != 0:
-        pytest.skip("mounting a small filesystem needs root")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], check=False).returncode:
-        pytest.skip("mounting a small filesystem is not permitted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_disk_pauses_capture_and_whoever_stops_it_then_loses_nothing_acknowledged(
     tmp_path: Path, small_disk: Path, exchange: str
 ) -> None:

@@ -11,6 +11,7 @@ from ingestion.exchanges.protocol import Break, Send, SessionOptions, Subscripti
 from ingestion.exchanges.wire_values import UNKNOWN_SYMBOL
 from shared.errors import FrameMalformed
 from shared.rows import L2Message, OrderBook, Reject, Row, Trade
+from tests.levels import by_level
 
 TIME = "2026-08-09T21:05:42.514318Z"
 
@@ -75,7 +76,7 @@ def test_a_book_side_that_is_neither_is_a_reject_and_the_last_accepted_level_end
     updates = [{"side": side, **level} for side in ("bid", "offer", "ask", "")]
     rows = coinbase.decode(frame("l2_data", {"type": "update", "product_id": "BTC-USD", "updates": updates})).rows
     assert [type(row) for row in rows] == [L2Message, Reject, Reject]
-    levels = [level for row in rows if isinstance(row, L2Message) for level in row.levels()]
+    levels = [level for row in rows if isinstance(row, L2Message) for level in by_level(row)]
     assert [(level.side, level.is_last) for level in levels] == [("bid", False), ("ask", True)]
 
 

@@ -15,6 +15,7 @@ from ingestion.exchanges.wire_values import UNKNOWN_SYMBOL
 from shared.errors import FrameMalformed
 from shared.rows import Candle, L2Message, OrderBook, Reject, Ticker, Trade
 from tests.conformance.sampling import DATA
+from tests.levels import by_level
 
 BTC, ETH = "BTC/USD", "ETH/USD"
 SECOND_NS = 1_000_000_000
@@ -100,7 +101,7 @@ def test_every_checksum_of_a_recorded_book_fits_and_its_rows_rebuild_it() -> Non
         for row in rows:
             if isinstance(row, L2Message):
                 assert row.checksum == book["checksum"]
-                for level in row.levels():
+                for level in by_level(row):
                     reader[level.side][level.price] = level.size
         for side, name in (("bids", "bid"), ("asks", "ask")):
             wanted = {float(price): float(size) for price, size in reference[side].items()}
@@ -236,7 +237,7 @@ def test_a_level_that_falls_out_of_the_depth_is_removed_by_a_row() -> None:
     better = [("101.0", "2.0"), *bids[:9]]
     (message,) = receive(of, book_frame("update", [("101.0", "2.0")], [], digits_crc([], better)))
     assert not events(of)
-    assert [(level.price, level.size, level.is_last) for level in message.levels()] == [(101, 2, False), (91, 0, True)]
+    assert [(level.price, level.size, level.is_last) for level in by_level(message)] == [(101, 2, False), (91, 0, True)]
 
 
 def test_a_missing_update_is_found_and_brings_that_one_book_anew_while_others_go_on() -> None:

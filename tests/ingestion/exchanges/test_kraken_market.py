@@ -14,6 +14,7 @@ from ingestion.simulator.kraken import KrakenVenue
 from ingestion.simulator.market import SeededMarket
 from ingestion.simulator.state import VenueState
 from shared.rows import L2Message, OrderBook, Row, Trade
+from tests.levels import by_level
 
 T = 1_700_000_000_000_000_000
 NAMES = ("BTC/USD", "ETH/USD")
@@ -131,7 +132,7 @@ def assert_level_2_rebuilds_the_market(market: Market, symbol: str) -> None:
     for row in market.rows:
         if isinstance(row, L2Message) and row.symbol == symbol:
             book = {"bid": {}, "ask": {}} if row.is_snapshot else book
-            for level in row.levels():
+            for level in by_level(row):
                 book[level.side][level.price] = level.size
     best = [sorted((each for each in book[side].items() if each[1]), reverse=side == "bid") for side in ("bid", "ask")]
     assert [side[:100] for side in best] == sides(market, symbol, 100)

@@ -17,6 +17,7 @@ from shared.errors import FrameMalformed
 from shared.partitioning import stored_symbol
 from shared.rows import Candle, Funding, L2Message, Liquidation, OpenInterest, OrderBook, Reject, Ticker, Trade
 from tests.conformance.sampling import DATA
+from tests.levels import by_level
 
 SPOT, SWAP, DATED = "BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC-220527"
 RECORDING = DATA / "cryptofeed" / "v3-branch" / "OKX.jsonl.zst"
@@ -113,7 +114,7 @@ def test_every_checksum_of_the_recorded_books_fits_and_their_rows_rebuild_them()
         assert changes.checksum == record["checksum"] % 2**32
         if changes.is_snapshot:
             reader[inst_id] = {"bid": {}, "ask": {}}
-        for level in changes.levels():
+        for level in by_level(changes):
             reader[inst_id][level.side][level.price] = level.size
         for name, texts in zip(("bid", "ask"), books[inst_id], strict=True):
             kept = {price: size for price, size in reader[inst_id][name].items() if size}
