@@ -186,7 +186,7 @@ class AdaptiveBars(Bars):
     def _facts(self, runs: list[Run], scale: int) -> Facts:
         facts = np.concatenate([run.facts for run in runs])
         thetas = np.concatenate([run.thetas for run in runs])
-        reasons = pl.Series(REASONS).gather(facts[:, 0].astype(np.int64))
+        reasons = pl.Series(REASONS)[facts[:, 0].astype(np.int64)]  # `gather` would start a query
         return {"close_reason": reasons, **self._columns(facts, _natural(thetas, scale))}
 
     def _open_facts(self, progress: Expected, bar: OpenBar) -> Facts:
@@ -264,3 +264,9 @@ def _natural(thetas: Any, scale: int) -> list[Column]:
 def expected_next(expected, ticks, alpha, low, high):  # type: ignore[no-untyped-def]
     """E[T] after a bar of this many ticks."""
     return min(max(expected + alpha * (ticks - expected), low), high)
+
+
+@njit(cache=True)
+def far_below(limit, up, down):  # type: ignore[no-untyped-def]
+    """A bound of sums as floats: below it, a sum x up / down is below the limit whatever was rounded."""
+    return limit * down / up * (1.0 - 2.0**-40)

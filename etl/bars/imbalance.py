@@ -22,6 +22,7 @@ from etl.bars.adaptive import (
     Expected,
     Options,
     expected_next,
+    far_below,
     finite,
 )
 from etl.bars.frame import Facts
@@ -40,6 +41,22 @@ def noise_floor(ticks, square, floor_k):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def averaged(mean, square, value, weight):  # type: ignore[no-untyped-def]
+    """mean + (value - mean) / weight, each operation rounded, and the same of squares: EWMAs after one more value.
+
+    The next tick waits for this one, and longest for a division. So a quotient is put between two products with what
+    lies on either side of 1 / weight, which waits for nothing. Rounding is monotone: where the sums with both products
+    are one number, the sum with the quotient is it. Both means share a branch, or the compiler would always divide.
+    """
+    under, over = (1.0 / weight) * (1.0 - 2.0**-52), (1.0 / weight) * (1.0 + 2.0**-52)
+    off, square_off = value - mean, value * value - square
+    low, square_low = mean + off * under, square + square_off * under
+    if low == mean + off * over and square_low == square + square_off * over:
+        return low, square_low
+    return mean + off / weight, square + square_off / weight
+
+
+@njit(cache=True)
 def imbalance_bars(sign, x, w_hi, w_lo, row, rule, numbers, counts, theta, ends, facts, thetas):  # type: ignore[no-untyped-def]
     """(how many bars end, the tick where it stopped) of the ticks from number `row` on.
 
@@ -51,30 +68,34 @@ def imbalance_bars(sign, x, w_hi, w_lo, row, rule, numbers, counts, theta, ends,
     expected, limit, mean, weight, square = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
     ticks, is_warm, verdict = counts[0], counts[1], counts[-1]
     hi, lo = theta[0], theta[1]
-    count, n = 0, len(x)
-    while row < n and count < len(ends):
+    most, far = (ticks_init, np.inf) if is_warm else (max_ticks, far_below(limit, up, down))
+    count = 0
+    signs, sizes, his, los = sign[row:], x[row:], w_hi[row:], w_lo[row:]  # counted from 0, as in `accumulate`
+    for i in range(len(signs)):
+        if count == len(ends):
+            break
         if verdict == OPEN:
-            value = sign[row] * x[row]
-            lo += sign[row] * w_lo[row]
-            hi += sign[row] * w_hi[row] + (lo >> BITS)
+            value = signs[i] * sizes[i]
+            lo += signs[i] * los[i]
+            hi += signs[i] * his[i] + (lo >> BITS)
             lo &= MASK
             ticks += 1
             weight = 1.0 + keep * weight
-            mean += seed_alpha * (value - mean) if seed_alpha > 0.0 else (value - mean) / weight
-            square += (value * value - square) / weight
-        reason = -1
-        if is_warm:
-            if ticks >= ticks_init:
-                reason = WARMUP
-        else:
-            total = abs(hi * float(LIMB) + lo) * up / down
+            seeded = mean + seed_alpha * (value - mean)
+            mean, square = averaged(mean, square, value, weight)
+            mean = seeded if seed_alpha > 0.0 else mean
+        raw = abs(hi * float(LIMB) + lo)
+        if raw < far and ticks < most:
+            row += 1
+            continue
+        reason = WARMUP
+        if not is_warm:
+            total = raw * up / down
             is_exact = -EXACT_HIGH <= hi < EXACT_HIGH
             if verdict == OPEN and not is_exact and abs(total - limit) <= total * 2.0**-50:
                 break
-            if verdict == REACHED or (verdict == OPEN and total >= limit):
-                reason = THRESHOLD
-            elif ticks >= max_ticks:
-                reason = MAX_TICKS
+            is_reached = verdict == REACHED or (verdict == OPEN and total >= limit)
+            reason = THRESHOLD if is_reached else MAX_TICKS if ticks >= max_ticks else -1
             verdict = OPEN
         row += 1
         if reason < 0:
@@ -90,6 +111,7 @@ def imbalance_bars(sign, x, w_hi, w_lo, row, rule, numbers, counts, theta, ends,
         limit = max(expected * abs(mean), floor)
         numbers[5], numbers[6], numbers[7] = expected, mean, floor
         is_warm, ticks, hi, lo = 0, 0, 0, 0
+        most, far = max_ticks, far_below(limit, up, down)
     numbers[0], numbers[1], numbers[2], numbers[3], numbers[4] = expected, limit, mean, weight, square
     counts[0], counts[1], counts[-1] = ticks, is_warm, OPEN
     theta[0], theta[1] = hi, lo
