@@ -176,14 +176,19 @@ def value_stops(price, size_hi, size_lo, hi, lo, threshold_hi, threshold_lo, car
 def bucket_stops(ts, end_us, step_us, stops):  # type: ignore[no-untyped-def]
     """How many buckets end; fills `stops`.
 
-    `end_us` is the exclusive end of the newest bucket so far. No trade may lie before the newest bucket it comes after.
+    `end_us` is the exclusive end of the newest bucket so far. No trade may lie before the newest bucket it comes after,
+    so that a block whose last trade opens none holds none that does.
     """
     count = 0
-    for i in range(len(ts)):
-        if ts[i] >= end_us:
-            stops[count] = i
-            count += 1
-            end_us += ((ts[i] - end_us) // step_us + 1) * step_us
+    for start in range(0, len(ts), BLOCK):
+        block = ts[start : start + BLOCK]
+        if block[len(block) - 1] < end_us:
+            continue
+        for i in range(len(block)):
+            if block[i] >= end_us:
+                stops[count] = start + i
+                count += 1
+                end_us += ((block[i] - end_us) // step_us + 1) * step_us
     return count
 
 

@@ -182,11 +182,16 @@ def in_unit(hi, lo, up, down, x, is_sure):  # type: ignore[no-untyped-def]
     hold the number and three products of it with `up`; what is lost is below 2^-100 of it, and a sum so near to the
     middle between two floats that this could matter is left to the caller.
     """
+    widest = 0
     for i in range(len(hi)):
-        wide, narrow = float(hi[i]) * LIMB, float(lo[i])
+        x[i], is_sure[i] = (float(hi[i]) * LIMB + float(lo[i])) * up / down, True
+        widest |= hi[i]
+    if widest < _SINGLE:
+        return
+    for i in range(len(hi)):
         if hi[i] < _SINGLE:
-            x[i], is_sure[i] = (wide + narrow) * up / down, True
             continue
+        wide, narrow = float(hi[i]) * LIMB, float(lo[i])
         high = wide + narrow
         rest = narrow - (high - wide)
         top, top_rest = exact_product(high, up)
