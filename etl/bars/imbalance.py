@@ -42,7 +42,7 @@ def noise_floor(ticks, square, floor_k):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def averaged(mean, square, value, weight):  # type: ignore[no-untyped-def]
-    """mean + (value - mean) / weight, each operation rounded, and the same of squares: EWMAs after one more value.
+    """The EWMAs of values and of their squares after one more: mean + (value - mean) / weight, each operation rounded.
 
     The next tick waits for this one, and longest for a division. So a quotient is put between two products with what
     lies on either side of 1 / weight, which waits for nothing. Rounding is monotone: where the sums with both products
