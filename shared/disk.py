@@ -26,6 +26,7 @@ _REASONS = {
     errno.EPERM: ("operation not permitted", "Give this user write permission, or set storage.paths elsewhere"),
     errno.EROFS: ("the filesystem is read-only", "Remount it read-write; a failing SD card does this"),
     errno.ENOTDIR: ("a file stands where a folder should", "Move it away, or set storage.paths elsewhere"),
+    errno.EISDIR: ("a folder stands where a file should", "Move it away, or name another file"),
     errno.EIO: ("the disk reports an I/O error", "Check the disk (dmesg); do not delete anything in raw/active"),
     errno.EXDEV: ("active, staging and ready lie on different filesystems", "Put them on one; a rename cannot cross"),
 }

@@ -22,7 +22,9 @@ SILVER_COLUMNS = (
 
 def silver_streams(lake: Lake, where: FilterSpec) -> list[StreamKey]:
     """The wanted streams that silver has trades of, by name."""
-    folders = lake.silver("trades").glob("exchange=*/symbol=*")
+    folders = (
+        folder for folder in lake.silver("trades").glob("exchange=*/symbol=*") if next(folder.rglob("*.parquet"), None)
+    )
     keys = (StreamKey(*(part.partition("=")[2] for part in folder.parts[-2:])) for folder in folders)
     return sorted(key for key in keys if where.allows(key))
 
@@ -43,14 +45,24 @@ class SilverTape:
         self._period = period
 
     def portions(self) -> Iterator[Portion]:
-        """All trades, in portions of about a quarter of a million."""
+        """All trades, in portions of about a quarter of a million.
+
+        Raises: InputUnreadable for a file that is damaged, and for one whose trades do not follow those before it.
+        """
         files = sorted(self._folder.rglob("*.parquet"), key=lambda path: path.name)
         files = [file for file in files if _may_hold(file, self._period)]
         sizes = [file.stat().st_size for file in files]
         waiting: list[pl.DataFrame] = []
-        done = 0
+        done, following = 0, 0 if self._period.since is None else None
         for file, size in zip(files, sizes, strict=True):
             for part in _parts(file):
+                first = part["ordinal"][0]
+                if following not in (None, first):
+                    raise InputUnreadable(
+                        f"{file}: begins with trade {first}, expected {following}: silver before it is missing",
+                        hint="Bring it back, or make silver anew from bronze: `daedalus bars rebuild --silver`",
+                    )
+                following = first + len(part)
                 waiting.append(self._period.of(part, "tape_ts"))
                 if sum(map(len, waiting)) >= ROWS:
                     yield Portion(pl.concat(waiting), done / sum(sizes))

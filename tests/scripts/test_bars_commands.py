@@ -346,6 +346,32 @@ def test_a_stream_of_the_lake_can_be_chosen_and_goes_into_one_file(tmp_path, con
     assert "kept by `daedalus watch`" in refused(*build, "--output", inside, cwd=tmp_path)
 
 
+@pytest.mark.parametrize("missing", [(0, 10), (10, 20)], ids=["first", "between"])
+def test_silver_with_a_hole_is_refused_and_what_was_built_before_stays(tmp_path, config, missing):
+    build = ("build", "--type", "tick", "--threshold", 7, "-c", config)
+    done(*build, cwd=tmp_path)
+    (hour,) = Lake.under(tmp_path / "lake").silver("trades").glob("exchange=kraken/**/*.parquet")
+    trades = pl.read_parquet(hour, hive_partitioning=False)
+    trades[: missing[0]].write_parquet(hour) if missing[0] else hour.unlink()
+    trades[missing[1] :].write_parquet(hour.with_name(f"{hour.stem[:-2]}23.parquet"))
+    told = refused(*build, cwd=tmp_path)
+    assert f"begins with trade {missing[1]}, expected {missing[0]}: silver before it is missing" in told
+    assert "--silver" in told
+    for path in hour.parent.glob("*.parquet"):
+        path.unlink()
+    assert "kraken" not in done(*build, cwd=tmp_path)
+    assert list((tmp_path / "bars").glob("bar_set=*/exchange=kraken/**/*.parquet"))
+
+
+def test_a_folder_in_the_place_of_the_output_is_told_in_a_line(tmp_path, config):
+    (tmp_path / "x.parquet" / "inside").mkdir(parents=True)
+    for command in (("build", "--type", "tick", "--threshold", 7), ("export", "--bar-set", "tick")):
+        told = refused(*command, "--output", "x.parquet", "-c", config, cwd=tmp_path)
+        assert "x.parquet" in told
+        assert "a folder stands where a file should" in told
+        assert not list(tmp_path.glob(".x*"))
+
+
 def test_list_says_what_the_sets_of_the_lake_are(tmp_path, config):
     shown = done("list", "-c", config, cwd=tmp_path)
     for name, said in (("tick", "threshold=7"), ("time", "interval=60s")):
