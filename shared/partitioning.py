@@ -5,6 +5,7 @@ unpadded, because DuckDB types `month=06` as text and pyarrow's hive reader acce
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from shared.clock import utc_from_us
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]+")
 _SEGMENT = re.compile(r"segment_(\d{8}T\d{2})_(\d+)_(\d{8}T\d{6}Z-[0-9a-f]{4})\.(parquet|ndjson)")
+_LABEL = re.compile(r"_(\d{4})(\d\d)(?:(\d\d)(?:T(\d\d))?)?(?=[-_.])")
 _EXCHANGE_ALIASES = {"coinbase": "coinbaseadvanced"}  # ccxt's name of Advanced Trade today
 UNITS = ("year", "month", "day", "hour")
 
@@ -34,6 +36,28 @@ def stored_symbol(symbol: str) -> str:
     ('BTC-USD', 'BTC-USDT_USDT')
     """
     return _safe(symbol.replace("/", "-").replace(":", "_"))
+
+
+def unit_span(units: Sequence[int]) -> tuple[datetime, datetime]:
+    """The first UTC moment of a year, month, day or hour, as (2026, 6, 9), and the first after it."""
+    year, month, day, hour = (*units, *(1, 1, 1, 0)[len(units) :])
+    start = datetime(year, month, day, hour, tzinfo=UTC)
+    if len(units) == 4:
+        return start, start + timedelta(hours=1)
+    if len(units) == 3:
+        return start, start + timedelta(days=1)
+    months = 12 * year + month - 1 + (1 if len(units) == 2 else 12)
+    return start, datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
+
+
+def named_units(name: str) -> tuple[int, ...]:
+    """The year, month, day and hour that a file's name says its rows lie in; as many of them as it says.
+
+    >>> named_units("trades_20260609T04-r7.parquet"), named_units("candles_202606.parquet"), named_units("rows.parquet")
+    ((2026, 6, 9, 4), (2026, 6), ())
+    """
+    match = _LABEL.search(name)
+    return tuple(int(unit) for unit in match.groups() if unit) if match else ()
 
 
 def _safe(value: str) -> str:
@@ -88,15 +112,14 @@ class Partition:
 
     def start(self) -> datetime:
         """The first UTC moment of the partition."""
-        return datetime(self.year, self.month, self.day or 1, self.hour or 0, tzinfo=UTC)
+        return unit_span(self._units())[0]
 
     def end(self) -> datetime:
         """The first UTC moment after the partition."""
-        if self.hour is not None:
-            return self.start() + timedelta(hours=1)
-        if self.day is not None:
-            return self.start() + timedelta(days=1)
-        return datetime(self.year + self.month // 12, self.month % 12 + 1, 1, tzinfo=UTC)
+        return unit_span(self._units())[1]
+
+    def _units(self) -> list[int]:
+        return [value for unit in UNITS if (value := getattr(self, unit)) is not None]
 
 
 @dataclass(frozen=True, order=True)

@@ -1,10 +1,20 @@
 """The lake as tables: what there is to read, and the paths of it. Nobody else needs to know a folder."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
-from shared.partitioning import Lake
+import polars as pl
+
+from shared.errors import InputUnreadable
+from shared.filters import FilterSpec
+from shared.partitioning import UNITS, Lake, named_units, unit_span
+
+_EVERYTHING = FilterSpec()
+_CLOCKS = ("tape_ts", "time_start", "timestamp")  # of silver trades, of bars and candles, of the rest
 
 
 @dataclass(frozen=True)
@@ -20,21 +30,128 @@ def tables(lake: Lake) -> list[LakeTable]:
 
     `candles` are those of the exchange, in bronze; `gold_candles` ours, from trades.
     """
-    found = [
-        LakeTable(path.name, f"{lake.ready}/*/{path.name}/**/*.parquet") for path in _unique(lake.ready.glob("*/*"))
-    ]
-    silver = lake.silver("trades").parent
-    found += [LakeTable(f"silver_{path.name}", f"{path}/**/*.parquet") for path in _unique(silver.glob("*"))]
-    quality = lake.quality("any").parent
-    found += [LakeTable(f"quality_{path.name}", f"{path}/**/*.parquet") for path in _unique(quality.glob("*"))]
-    gold = {"gold_candles": lake.candles("any").parent, "bars": lake.bars("any").parent}
-    found += [LakeTable(name, f"{root}/**/*.parquet") for name, root in gold.items() if root.is_dir()]
-    return found
+    found: dict[str, LakeTable] = {}
+    for name, root in _roots(lake):
+        if next(root.rglob("*.parquet"), None):
+            place = f"{lake.ready}/*/{name}" if root.parent.parent == lake.ready else str(root)
+            found.setdefault(name, LakeTable(name, f"{place}/**/*.parquet"))
+    return list(found.values())
 
 
-def _unique(paths: Iterable[Path]) -> list[Path]:
-    by_name: dict[str, Path] = {}
-    for path in paths:
-        if path.is_dir() and next(path.rglob("*.parquet"), None):
-            by_name.setdefault(path.name, path)
-    return [by_name[name] for name in sorted(by_name)]
+def plan(lake: Lake, table: str, where: FilterSpec = _EVERYTHING, **keys: str) -> list[Path]:
+    """The Parquet files that can hold what is wanted, stream after stream, each in the order of time.
+
+    Folders that cannot are not listed, and no file is opened. Depths may be mixed: a file is passed over by its
+    partition, whatever its depth, and by the hour, day or month in its name.
+
+    Args:
+        lake: where.
+        table: its name, as in `tables`.
+        where: streams and times.
+        keys: partitions that this table has beside those of streams and times, as `bar_set` of bars and `interval` of
+            `gold_candles`.
+
+    Raises: InputUnreadable: no such table. ValueError: it has no such partitions.
+    """
+    roots = [root for name, root in _roots(lake) if name == table]
+    if not roots:
+        names = ", ".join(sorted({name for name, _ in _roots(lake)})) or "none yet"
+        raise InputUnreadable(f"there is no table {table!r} in this lake", hint=f"Tables are: {names}")
+    walk = _Walk(where, keys)
+    found = sorted(file for root in roots for file in walk.files(root, str(root), ()))
+    if found and (unknown := keys.keys() - walk.met):
+        further = ", ".join(sorted(walk.met)) or "none"
+        raise ValueError(f"{table} has no partitions by {min(unknown)!r}; beside streams and times it has: {further}")
+    return [file.path for file in found]
+
+
+def scan(lake: Lake, table: str, where: FilterSpec = _EVERYTHING, **keys: str) -> pl.LazyFrame:
+    """The wanted rows, lazily, out of the files that `plan` finds for the same arguments.
+
+    Rows are those of the times that are wanted, by the clock that the table is laid out by, see `FilterSpec`.
+
+    Raises: InputUnreadable: no such table, or nothing in it that is wanted. ValueError: it has no such partitions.
+    """
+    paths = plan(lake, table, where, **keys)
+    if not paths:
+        asked = ", ".join([str(where), *(f"{key} {value}" for key, value in keys.items())])
+        hint = "Ask for less narrow a part; `daedalus query` lists the tables"
+        raise InputUnreadable(f"{table} has no file for {asked}", hint=hint)
+    frame = pl.scan_parquet(paths, hive_partitioning=False)
+    return frame.filter(*_wanted_rows(where, _clock(frame))) if where.has_times else frame
+
+
+def _roots(lake: Lake) -> Iterator[tuple[str, Path]]:
+    """Names of tables and where they begin; a table of bronze begins in the folder of each source."""
+    bronze = [path for source in _folders(lake.ready) for path in _folders(source)]
+    yield from sorted((path.name, path) for path in bronze)
+    yield from ((f"silver_{path.name}", path) for path in _folders(lake.silver("any").parent))
+    yield from ((f"quality_{path.name}", path) for path in _folders(lake.quality("any").parent))
+    for path in _folders(lake.bars("any").parent.parent):
+        yield ("gold_candles" if path.name == "candles" else path.name), path
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(folder for folder in path.iterdir() if folder.is_dir()) if path.is_dir() else []
+
+
+class _File(NamedTuple):
+    """In the order in which files are read."""
+
+    stream: str
+    start: datetime
+    path: Path
+
+
+class _Walk:
+    """The way down to the files that are wanted."""
+
+    def __init__(self, where: FilterSpec, keys: dict[str, str]) -> None:
+        self._where, self._keys = where, keys
+        self.met: set[str] = set()  # partitions that are neither of streams nor of times
+
+    def files(self, folder: str | Path, stream: str, units: tuple[int, ...]) -> Iterator[_File]:
+        """Of this folder, which lies in the year, month, ... `units` of a stream."""
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                key, is_partition, value = entry.name.partition("=")
+                if entry.name.startswith("."):  # what is not finished yet
+                    continue
+                if entry.name.endswith(".parquet"):
+                    named = named_units(entry.name)
+                    lies_in = named if named[: len(units)] == units else units  # the folder is right
+                    if not lies_in or self._where.covers(*lies_in):
+                        start = unit_span(lies_in or (1970,))[0]
+                        yield _File(stream, start, Path(entry.path))
+                elif is_partition and key in UNITS:
+                    if value.isdigit() and self._where.covers(*units, int(value)):
+                        yield from self.files(entry.path, stream, (*units, int(value)))
+                elif is_partition and self._is_wanted(key, value):
+                    yield from self.files(entry.path, entry.path, units)
+
+    def _is_wanted(self, key: str, value: str) -> bool:
+        if key in {"exchange", "symbol"}:
+            return self._where.names(key, value)
+        self.met.add(key)
+        return self._keys.get(key, value) == value
+
+
+def _clock(frame: pl.LazyFrame) -> pl.Expr:
+    """The time by which a table is laid out."""
+    names = frame.collect_schema().names()
+    if "origin" in names:  # bronze
+        return pl.when(pl.col("origin") == "ws").then("capture_ts").otherwise(pl.coalesce("timestamp", "capture_ts"))
+    found = next((name for name in _CLOCKS if name in names), None)
+    if found is None:
+        raise ValueError(f"the table has no time to filter by: none of {', '.join(_CLOCKS)} is among its columns")
+    return pl.col(found)
+
+
+def _wanted_rows(where: FilterSpec, clock: pl.Expr) -> Iterator[pl.Expr]:
+    for unit in UNITS:
+        if (value := getattr(where, unit)) is not None:
+            yield getattr(clock.dt, unit)() == value
+    if where.since is not None:
+        yield clock >= where.since
+    if where.until is not None:
+        yield clock < where.until

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from shared.disk import Disk
 from shared.exchange_facts import SideNames
-from shared.partitioning import Lake, stored_exchange, stored_symbol
+from shared.filters import FilterSpec as FilterSpec
+from shared.partitioning import Lake
 
 
 class StreamKey(NamedTuple):
@@ -17,35 +18,16 @@ class StreamKey(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FilterSpec:
-    """Which streams to run; what is not said is not filtered. Symbols and exchanges in any accepted form."""
-
-    exchanges: tuple[str, ...] = ()
-    symbols: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Bring names into the form they have in the lake."""
-        object.__setattr__(self, "exchanges", tuple(stored_exchange(name) for name in self.exchanges))
-        object.__setattr__(self, "symbols", tuple(stored_symbol(name) for name in self.symbols))
-
-    def allows(self, key: StreamKey) -> bool:
-        """Whether a stream is wanted.
-
-        >>> FilterSpec(exchanges=("coinbase",)).allows(StreamKey("coinbaseadvanced", "BTC-USD"))
-        True
-        """
-        return (not self.exchanges or key.exchange in self.exchanges) and (
-            not self.symbols or key.symbol in self.symbols
-        )
-
-
-@dataclass(frozen=True)
 class BarSet:
     """One bar type with its parameters, and the streams it is built for."""
 
     type: str
     params: Mapping[str, Any]
-    where: FilterSpec = FilterSpec()
+    where: FilterSpec = field(default_factory=FilterSpec)
+
+    def __post_init__(self) -> None:
+        """Refuse what `where` cannot mean."""
+        _names_streams_only(self.where)
 
 
 @dataclass(frozen=True)
@@ -63,3 +45,12 @@ class EtlOptions:
     disk: Disk = field(default_factory=Disk)
     rows_per_step: int = 250_000  # read at once, by whole journals: it bounds the memory of a run and a rebuild
     only: FilterSpec = field(default_factory=FilterSpec)
+
+    def __post_init__(self) -> None:
+        """Refuse what `only` cannot mean."""
+        _names_streams_only(self.only)
+
+
+def _names_streams_only(where: FilterSpec) -> None:
+    if where.has_times:
+        raise ValueError(f"a run takes whole streams, or its output would have holes; was told {where}")

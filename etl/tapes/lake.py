@@ -13,6 +13,7 @@ from etl.tapes.readers import ROWS
 from etl.transforms.trades import BRONZE_COLUMNS
 from shared.errors import InputUnreadable
 from shared.partitioning import Lake
+from storage.lake import plan
 
 SILVER_COLUMNS = (
     "ordinal", "timestamp", "tape_ts", "trade_id", "side", "price", "amount", "price_text", "amount_text",
@@ -41,16 +42,15 @@ class SilverTape:
     rejected = duplicates = 0  # what is in silver is good, and once
 
     def __init__(self, key: StreamKey, lake: Lake, period: Period) -> None:
-        self._folder = lake.silver("trades") / f"exchange={key.exchange}" / f"symbol={key.symbol}"
-        self._period = period
+        self._lake, self._period = lake, period
+        self._where = FilterSpec((key.exchange,), (key.symbol,), since=period.since, until=period.until)
 
     def portions(self) -> Iterator[Portion]:
         """All trades, in portions of about a quarter of a million.
 
         Raises: InputUnreadable for a file that is damaged, and for one whose trades do not follow those before it.
         """
-        files = sorted(self._folder.rglob("*.parquet"), key=lambda path: path.name)
-        files = [file for file in files if _may_hold(file, self._period)]
+        files = plan(self._lake, "silver_trades", self._where)
         sizes = [file.stat().st_size for file in files]
         waiting: list[pl.DataFrame] = []
         done, following = 0, 0 if self._period.since is None else None
@@ -118,10 +118,3 @@ def _parts(file: Path) -> Iterator[pl.DataFrame]:
     except (pl.exceptions.PolarsError, OSError) as error:
         hint = "Move it away and remove its checkpoints in state/etl, then run `daedalus watch --full-scan`"
         raise InputUnreadable(f"{file}: cannot be read: {str(error).splitlines()[0]}", hint=hint) from error
-
-
-def _may_hold(file: Path, period: Period) -> bool:
-    """Whether a file of silver, which is named by its hour, can hold trades of the period."""
-    hour = file.stem.rpartition("_")[2].partition("-")[0]  # replaced files have a number behind it
-    after = period.since is None or hour >= f"{period.since:%Y%m%dT%H}"
-    return after and (period.until is None or hour <= f"{period.until:%Y%m%dT%H}")
