@@ -13,7 +13,8 @@ class FilterSpec:
     """What is wanted; what is not said is not filtered. Symbols and exchanges in any accepted form.
 
     Times are those that a table is laid out by: of bronze `capture_ts` (of REST and CSV rows `timestamp`), of silver
-    trades `tape_ts`, of bars and candles `time_start`, of other tables `timestamp`; always UTC.
+    trades `tape_ts`, of bars and candles `time_start`, of other tables `timestamp`; always UTC. Where such times go
+    back, as those of bars may by a moment, a row counts at the latest time before it.
 
     Raises: ValueError: a unit out of its bounds, a time without a zone, or no time between `since` and `until`.
 

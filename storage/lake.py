@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +16,7 @@ from shared.filters import FilterSpec
 from shared.partitioning import UNITS, Lake, named_units, unit_span
 
 _EVERYTHING = FilterSpec()
-_CLOCKS = ("tape_ts", "time_start", "timestamp")  # of silver trades, of bars and candles, of the rest
+_CLOCKS = ("time_start", "timestamp")  # a row that goes back in it lies where the row before does
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,30 @@ def plan(lake: Lake, table: str, where: FilterSpec = _EVERYTHING, **keys: str) -
 
     Raises: InputUnreadable: no such table. ValueError: it has no such partitions.
     """
+    return [file.path for file in _planned(lake, table, where, keys)]
+
+
+def scan(lake: Lake, table: str, where: FilterSpec = _EVERYTHING, **keys: str) -> pl.LazyFrame:
+    """The wanted rows, lazily, out of the files that `plan` finds for the same arguments.
+
+    Rows are those of the times that are wanted, by the clock that the table is laid out by, see `FilterSpec`: days
+    that are asked for one by one make the whole, no row missing and none twice.
+
+    Raises: InputUnreadable: no such table, or nothing in it that is wanted. ValueError: it has no such partitions.
+    """
+    files = _planned(lake, table, where, keys)
+    if not files:
+        asked = ", ".join([str(where), *(f"{key} {value}" for key, value in keys.items())])
+        hint = "Ask for less narrow a part; `daedalus query` lists the tables"
+        raise InputUnreadable(f"{table} has no file for {asked}", hint=hint)
+    if not where.has_times:
+        return pl.scan_parquet([file.path for file in files], hive_partitioning=False)
+    streams = [list(group) for _, group in groupby(files, key=attrgetter("stream"))]
+    frames = [pl.scan_parquet([file.path for file in stream], hive_partitioning=False) for stream in streams]
+    return pl.concat(frame.filter(*_wanted_rows(where, _clock(frame))) for frame in frames)
+
+
+def _planned(lake: Lake, table: str, where: FilterSpec, keys: dict[str, str]) -> "list[_File]":
     roots = [root for name, root in _roots(lake) if name == table]
     if not roots:
         names = ", ".join(sorted({name for name, _ in _roots(lake)})) or "none yet"
@@ -62,23 +88,7 @@ def plan(lake: Lake, table: str, where: FilterSpec = _EVERYTHING, **keys: str) -
     if found and (unknown := keys.keys() - walk.met):
         further = ", ".join(sorted(walk.met)) or "none"
         raise ValueError(f"{table} has no partitions by {min(unknown)!r}; beside streams and times it has: {further}")
-    return [file.path for file in found]
-
-
-def scan(lake: Lake, table: str, where: FilterSpec = _EVERYTHING, **keys: str) -> pl.LazyFrame:
-    """The wanted rows, lazily, out of the files that `plan` finds for the same arguments.
-
-    Rows are those of the times that are wanted, by the clock that the table is laid out by, see `FilterSpec`.
-
-    Raises: InputUnreadable: no such table, or nothing in it that is wanted. ValueError: it has no such partitions.
-    """
-    paths = plan(lake, table, where, **keys)
-    if not paths:
-        asked = ", ".join([str(where), *(f"{key} {value}" for key, value in keys.items())])
-        hint = "Ask for less narrow a part; `daedalus query` lists the tables"
-        raise InputUnreadable(f"{table} has no file for {asked}", hint=hint)
-    frame = pl.scan_parquet(paths, hive_partitioning=False)
-    return frame.filter(*_wanted_rows(where, _clock(frame))) if where.has_times else frame
+    return found
 
 
 def _roots(lake: Lake) -> Iterator[tuple[str, Path]]:
@@ -136,15 +146,17 @@ class _Walk:
         return self._keys.get(key, value) == value
 
 
-def _clock(frame: pl.LazyFrame) -> pl.Expr:
-    """The time by which a table is laid out."""
-    names = frame.collect_schema().names()
+def _clock(stream: pl.LazyFrame) -> pl.Expr:
+    """The time by which the rows of a stream are laid out; they are in their order, and the first begins a file."""
+    names = stream.collect_schema().names()
     if "origin" in names:  # bronze
         return pl.when(pl.col("origin") == "ws").then("capture_ts").otherwise(pl.coalesce("timestamp", "capture_ts"))
+    if "tape_ts" in names:
+        return pl.col("tape_ts")
     found = next((name for name in _CLOCKS if name in names), None)
     if found is None:
         raise ValueError(f"the table has no time to filter by: none of {', '.join(_CLOCKS)} is among its columns")
-    return pl.col(found)
+    return pl.col(found).cum_max()
 
 
 def _wanted_rows(where: FilterSpec, clock: pl.Expr) -> Iterator[pl.Expr]:

@@ -162,6 +162,18 @@ def test_files_of_a_stream_come_in_the_order_of_time(lake):
     assert [path.stem.split("_")[1][:11] for path in files] == [f"{hour:%Y%m%dT%H}" for hour in HOURS]
 
 
+def test_a_bar_that_begins_before_the_bar_before_it_is_found_once(tmp_path):
+    lake, midnight = Lake.under(tmp_path), FIRST + DAY
+    starts = [[midnight - DAY / 2], [midnight, midnight - timedelta(seconds=1), midnight + DAY / 2]]
+    for times in starts:
+        folder = lake.bars("tick-100") / Partition("kraken", "BTC-USD", 2025, 12).path()
+        folder.mkdir(parents=True, exist_ok=True)
+        pl.DataFrame({"time_start": times}).write_parquet(folder / f"bars_{times[0]:%Y%m%d}.parquet")
+    days = [FilterSpec(since=FIRST + day * DAY, until=FIRST + (day + 1) * DAY) for day in range(2)]
+    assert [scan(lake, "bars", day).collect()["time_start"].to_list() for day in days] == starts
+    assert scan(lake, "bars", FilterSpec(day=31)).collect()["time_start"].to_list() == starts[1]
+
+
 def test_further_partitions_are_keys(lake):
     assert len(plan(lake, "bars", bar_set="tick-100")) == len(plan(lake, "bars"))
     assert plan(lake, "bars", bar_set="tick-7") == []
