@@ -6,10 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from tests.crash_figures import crash_figures as crash_figures
 from tests.crash_figures import summary
 from tests.small_disk import small_disk as small_disk
+
+settings.register_profile("house", deadline=None)  # no test asserts on time
+settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)
