@@ -1,0 +1,226 @@
+"""Frames of books and trades, as people and the lake give them, as the arrays that the kernels read."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from etl.features.rows import Bools, Floats, Int8s, Int64s
+from shared.errors import InputUnreadable
+
+NO_ID = -(2**63)
+_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000}
+_LEVEL = pl.Struct({"price": pl.Float64, "size": pl.Float64})
+
+
+class Side(NamedTuple):
+    """One side of some snapshots: levels `start:stop` are a snapshot's."""
+
+    starts: Int64s
+    stops: Int64s
+    prices: Floats
+    sizes: Floats
+
+
+class Snapshots(NamedTuple):
+    """Snapshots in the order in which they came."""
+
+    t_ns: Int64s
+    known_ns: Int64s
+    has_gap: Bools
+    bids: Side
+    asks: Side
+
+
+class Changes(NamedTuple):
+    """Rows of table `l2` in the order in which they came."""
+
+    t_ns: Int64s
+    known_ns: Int64s
+    has_gap: Bools
+    message: Int64s
+    is_snapshot: Bools
+    is_last: Bools
+    is_ask: Bools
+    update_id: Int64s  # NO_ID: none
+    prev_update_id: Int64s
+    price: Floats
+    size: Floats
+
+
+class GivenTrades(NamedTuple):
+    """Trades in order of time."""
+
+    t_ns: Int64s
+    known_ns: Int64s
+    has_gap: Bools
+    side: Int8s  # +1 buy, -1 sell, 0 unknown
+    price: Floats
+    amount: Floats
+
+
+def is_l2(books: pl.DataFrame) -> bool:
+    """Whether the frame is of table `l2`, else of snapshots.
+
+    Raises: InputUnreadable where it is neither.
+    """
+    if {"bids", "asks"} <= set(books.columns):
+        return False
+    if {"side", "price", "size", "is_snapshot"} <= set(books.columns):
+        return True
+    raise InputUnreadable(
+        f"books have the columns {', '.join(books.columns) or 'of nothing'}",
+        hint="Give snapshots (timestamp, bids, asks) or rows of table l2",
+    )
+
+
+def snapshots(books: pl.DataFrame) -> Snapshots:
+    """The snapshots of a frame.
+
+    Raises: InputUnreadable for a column that is missing or of a wrong type.
+    """
+    t_ns, known_ns = _moments(books, "books", known="capture_ts", fallback="capture_ts")
+    return Snapshots(t_ns, known_ns, _flags(books, "gap_before"), _side(books["bids"]), _side(books["asks"]))
+
+
+def changes(books: pl.DataFrame) -> Changes:
+    """The rows of a frame of table `l2`.
+
+    Raises: InputUnreadable for a column that is missing or of a wrong type, or a side that is none.
+    """
+    t_ns, known_ns = _moments(books, "l2", known="capture_ts", fallback="capture_ts")
+    side = _column(books, "l2", "side")
+    is_ask = side == "ask"
+    odd = side.filter((is_ask | (side == "bid")).fill_null(False).not_())
+    if len(odd):
+        raise InputUnreadable(f"side of an l2 row is {odd[0]!r}", hint="Sides of a book are bid and ask")
+    return Changes(
+        t_ns,
+        known_ns,
+        _flags(books, "gap_before"),
+        _ids(books, "msg_seq"),
+        _flags(books, "is_snapshot"),
+        _flags(books, "is_last", needed=True),
+        is_ask.to_numpy(),
+        _ids(books, "update_id"),
+        _ids(books, "prev_update_id"),
+        _numbers(books, "l2", "price"),
+        _numbers(books, "l2", "size"),
+    )
+
+
+def trades(frame: pl.DataFrame | None) -> GivenTrades:
+    """The trades of a frame; none without one.
+
+    Raises: InputUnreadable for a column that is missing or of a wrong type, and for trades out of order.
+    """
+    if frame is None:
+        none = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.bool_)
+        return GivenTrades(*none, np.empty(0, np.int8), np.empty(0), np.empty(0))
+    t_ns, known_ns = _moments(frame, "trades", known="known_at")
+    if (t_ns[1:] < t_ns[:-1]).any():
+        raise InputUnreadable("trades are not in order of time", hint="Sort them by timestamp and trade_seq")
+    side = _column(frame, "trades", "side")
+    codes = (side == "buy").cast(pl.Int8).fill_null(0) - (side == "sell").cast(pl.Int8).fill_null(0)
+    price, amount = _numbers(frame, "trades", "price"), _numbers(frame, "trades", "amount")
+    return GivenTrades(t_ns, known_ns, _flags(frame, "gap_before"), codes.to_numpy().copy(), price, amount)
+
+
+def _column(frame: pl.DataFrame, what: str, name: str) -> pl.Series:
+    if name not in frame.columns:
+        raise InputUnreadable(f"{what} have no column {name!r}", hint=f"There are {', '.join(frame.columns)}")
+    return frame[name]
+
+
+def _moments(frame: pl.DataFrame, what: str, *, known: str, fallback: str | None = None) -> tuple[Int64s, Int64s]:
+    """(when it was, when that was known), in ns."""
+    moments = _column(frame, what, "timestamp")
+    t_ns = _ns(moments, what)
+    unknown = _ns(frame[known], what) if known in frame.columns else None
+    is_null = moments.is_null().to_numpy() if moments.null_count() else None
+    if is_null is not None:
+        if unknown is None or fallback is None or frame[fallback].is_null().to_numpy()[is_null].any():
+            hint = f"Give {fallback or 'the time of every trade'}"
+            raise InputUnreadable(f"timestamp of {what} is null where nothing stands in for it", hint=hint)
+        t_ns = np.where(is_null, unknown, t_ns)
+    if unknown is None:
+        return t_ns, t_ns
+    if frame[known].null_count():
+        unknown = np.where(frame[known].is_null().to_numpy(), t_ns, unknown)
+    return t_ns, unknown
+
+
+def _ns(moments: pl.Series, what: str) -> Int64s:
+    if not isinstance(moments.dtype, pl.Datetime) or moments.dtype.time_zone is None:
+        raise InputUnreadable(
+            f"column {moments.name!r} of {what} is {moments.dtype}", hint="Times are Datetime with time zone UTC"
+        )
+    whole = moments.to_physical().fill_null(0).to_numpy()
+    return np.ascontiguousarray(whole * _NS[moments.dtype.time_unit])
+
+
+def _numbers(frame: pl.DataFrame, what: str, name: str) -> Floats:
+    column = _column(frame, what, name)
+    if not column.dtype.is_numeric():
+        raise InputUnreadable(f"column {name!r} of {what} is {column.dtype}", hint="It must be numbers")
+    return _own(column.cast(pl.Float64).fill_null(float("nan")).to_numpy())
+
+
+def _flags(frame: pl.DataFrame, name: str, *, needed: bool = False) -> Bools:
+    if name not in frame.columns and not needed:
+        return np.zeros(len(frame), np.bool_)
+    column = _column(frame, "l2", name)
+    if column.dtype != pl.Boolean:
+        raise InputUnreadable(f"column {name!r} of books is {column.dtype}", hint="It must be true or false")
+    return _own(column.fill_null(False).to_numpy())
+
+
+def _ids(frame: pl.DataFrame, name: str) -> Int64s:
+    if name not in frame.columns or frame[name].null_count() == len(frame):
+        return np.full(len(frame), NO_ID)
+    if not frame[name].dtype.is_integer():
+        raise InputUnreadable(f"column {name!r} of l2 is {frame[name].dtype}", hint="It must be whole numbers")
+    return _own(frame[name].cast(pl.Int64).fill_null(NO_ID).to_numpy())
+
+
+def _own(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array as the kernels are compiled for: side by side, writable (frames give theirs read-only)."""
+    return array if array.flags.writeable and array.flags.c_contiguous else array.copy()
+
+
+def _side(lists: pl.Series) -> Side:
+    """The levels of a column of lists of structs, or of lists of (price, size)."""
+    dtype = lists.dtype
+    inner = dtype.inner if isinstance(dtype, (pl.List, pl.Array)) else None
+    if isinstance(inner, pl.Struct) and {"price", "size"} <= {field.name for field in inner.fields}:
+        if dtype != pl.List(_LEVEL):
+            lists = lists.cast(pl.List(inner)).list.eval(
+                pl.struct(pl.element().struct.field(name).cast(pl.Float64) for name in ("price", "size"))
+            )
+    elif isinstance(inner, (pl.List, pl.Array)):
+        pair = pl.element().cast(pl.List(pl.Float64))
+        lists = lists.cast(pl.List(pl.List(pl.Float64))).list.eval(
+            pl.struct(
+                pair.list.get(0, null_on_oob=True).alias("price"), pair.list.get(1, null_on_oob=True).alias("size")
+            )
+        )
+    elif dtype != pl.List(pl.Null) and dtype != pl.Null:
+        raise InputUnreadable(
+            f"column {lists.name!r} of books is {dtype}", hint="A side of a book is a list of structs (price, size)"
+        )
+    else:
+        lists = lists.cast(pl.List(_LEVEL))
+    arrow = lists.to_arrow()
+    offsets = arrow.offsets.to_numpy()
+    starts, stops = offsets[:-1].astype(np.int64), offsets[1:].astype(np.int64)
+    if lists.null_count():
+        stops = np.where(lists.is_null().to_numpy(), starts, stops)
+    prices, sizes = arrow.values.flatten()
+    return Side(starts, stops, _floats(prices), _floats(sizes))
+
+
+def _floats(values: pa.Array) -> Floats:
+    """NaN where there is none."""
+    return _own(values.to_numpy(zero_copy_only=False))

@@ -1,0 +1,86 @@
+"""Snapshots of a book, cleaned: impossible levels dropped, equal prices joined, best first, cut to what is used."""
+
+import numpy as np
+from numba import njit
+
+from etl.features.emission import (
+    GAPS,
+    HAS_BREAK,
+    HAS_GAP,
+    INVALID_LEVELS,
+    JOINED_LEVELS,
+    LAST_NS,
+    OUT_OF_ORDER,
+    take,
+)
+
+
+@njit(cache=True)
+def take_snapshots(memory, trades, out, moments, sides):  # type: ignore[no-untyped-def]
+    """Go on with each snapshot in turn.
+
+    `moments` are (times, when known, whether something is missing before), each (snapshots,); `sides` are (starts,
+    stops, prices, sizes) of the bids and the same of the asks, where levels `start:stop` are a snapshot's.
+    """
+    t_ns, known_ns, has_gap = moments
+    bids, asks = sides
+    clock = memory.clock
+    most = max((bids[1] - bids[0]).max(), (asks[1] - asks[0]).max()) if len(t_ns) else 0
+    room = np.empty((2, most))
+    for i in range(len(t_ns)):
+        if t_ns[i] < clock[LAST_NS]:
+            memory.tally[OUT_OF_ORDER] += 1
+            if has_gap[i]:
+                clock[HAS_BREAK] = clock[HAS_GAP] = 1
+                memory.tally[GAPS] += 1
+            continue
+        levels = (
+            clean(memory, _levels(bids, i), 1.0, room),
+            clean(memory, _levels(asks, i), -1.0, room),
+        )
+        take(memory, trades, out, (t_ns[i], known_ns[i], has_gap[i]), levels)
+
+
+@njit(cache=True)
+def _levels(side, i):  # type: ignore[no-untyped-def]
+    start, stop = side[0][i], side[1][i]
+    return side[2][start:stop], side[3][start:stop]
+
+
+@njit(cache=True)
+def clean(memory, levels, direction, room):  # type: ignore[no-untyped-def]
+    """How many levels the side has in `memory.event`, where they are set, best first, NaN behind them.
+
+    `levels` are prices and sizes as they came, `direction` is +1 for bids and -1 for asks, and `room`, (2, at least as
+    many levels), is overwritten.
+    """
+    prices, sizes = levels
+    keys, kept = room[0], room[1]
+    n = joined = 0
+    is_sorted = True  # strictly, best first
+    for i in range(len(prices)):
+        price, size = prices[i], sizes[i]
+        if 0.0 < price < np.inf and 0.0 < size < np.inf:
+            keys[n], kept[n] = price * direction, size
+            is_sorted &= n == 0 or keys[n] < keys[n - 1]
+            n += 1
+    memory.tally[INVALID_LEVELS] += len(prices) - n
+    first = 0 if direction > 0 else 2
+    price_row, size_row = memory.event[first], memory.event[first + 1]
+    used = 0
+    if is_sorted:
+        used = min(n, len(price_row))
+        for i in range(used):
+            price_row[i], size_row[i] = keys[i] * direction, kept[i]
+    else:
+        order = np.argsort(keys[:n], kind="mergesort")  # stable: of equal prices the last stays the last
+        for place in range(n - 1, -1, -1):
+            i = order[place]
+            if place < n - 1 and keys[i] == keys[order[place + 1]]:
+                joined += 1
+            elif used < len(price_row):
+                price_row[used], size_row[used] = keys[i] * direction, kept[i]
+                used += 1
+        memory.tally[JOINED_LEVELS] += joined
+    price_row[used:], size_row[used:] = np.nan, np.nan
+    return used
