@@ -1,7 +1,6 @@
 """`daedalus bars export`: a bar set of the lake as one file for anybody."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -13,6 +12,8 @@ from etl.bars.filling import filled
 from scripts.bars_choice import chosen_streams
 from scripts.config_commands import ConfigFile
 from scripts.moments import period
+from scripts.stream_options import BarsSince, BarsUntil, Exchanges, Symbols
+from scripts.whole_file import written_whole
 from shared.disk import Disk, translated
 from shared.errors import InputUnreadable
 from storage.bar_sets import BarStream
@@ -31,10 +32,10 @@ def export(
     bar_set: Annotated[str, typer.Option(help="Its id, or the beginning of it: `daedalus bars list`.")],
     output: Annotated[Path, typer.Option(help="The file to write.")],
     format: Annotated[Format | None, typer.Option(help="Else by the file's ending.")] = None,  # noqa: A002
-    exchange: Annotated[list[str] | None, typer.Option(help="Only these exchanges.")] = None,
-    symbol: Annotated[list[str] | None, typer.Option(help="Only these symbols, as BTC-USD or BTC/USD.")] = None,
-    since: Annotated[str | None, typer.Option(help="Bars that begin then or later: 2026-06-09, 24h.")] = None,
-    until: Annotated[str | None, typer.Option(help="Bars that begin before then.")] = None,
+    exchange: Exchanges = None,
+    symbol: Symbols = None,
+    since: BarsSince = None,
+    until: BarsUntil = None,
     fill: Annotated[
         Literal["none", "ffill", "null"],
         typer.Option(help="Time bars: a row for each empty bucket, with the close before it, or without prices."),
@@ -74,20 +75,11 @@ def _interval(stream: BarStream, facts: dict[str, str]) -> str:
 
 def _write(bars: pl.LazyFrame, output: Path, kind: Format, facts: dict[str, str]) -> None:
     """Put the file in place whole."""
-    disk = Disk()
-    disk.make_dirs(output.parent)
-    part = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        with translated(output):
-            if kind == "parquet":
-                bars.sink_parquet(part, compression="zstd", metadata=facts)
-            elif kind == "csv":
-                bars.sink_csv(part, datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ")
-            else:
-                bars.sink_ipc(part, compression="zstd")
-        disk.sync_file(part)
-        with translated(output):
-            disk.rename(part, output)
-        disk.sync_dir(output.parent)
-    finally:
-        part.unlink(missing_ok=True)
+    Disk().make_dirs(output.parent)
+    with translated(output), written_whole(output) as part:
+        if kind == "parquet":
+            bars.sink_parquet(part, compression="zstd", metadata=facts)
+        elif kind == "csv":
+            bars.sink_csv(part, datetime_format="%Y-%m-%dT%H:%M:%S%.6fZ")
+        else:
+            bars.sink_ipc(part, compression="zstd")

@@ -15,6 +15,8 @@ from scripts.bars_file import collected, scan_bars_file
 from scripts.bars_page import bars_page
 from scripts.config_commands import ConfigFile
 from scripts.moments import between, period
+from scripts.stream_options import BarFiles, BarSets, BarsSince, BarsUntil, Exchanges, Symbols
+from scripts.whole_file import written_whole
 from shared.errors import InputUnreadable
 from storage.bar_sets import within
 
@@ -25,16 +27,12 @@ _SETS_MAX = 6
 def plot(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to: a name that ends in .png or .html.")],
     config: ConfigFile = DEFAULT_FILE,
-    bar_set: Annotated[
-        list[str] | None, typer.Option(help="Sets to draw, by id or its beginning: dollar, time-60s.")
-    ] = None,
-    exchange: Annotated[list[str] | None, typer.Option(help="Only these exchanges.")] = None,
-    symbol: Annotated[list[str] | None, typer.Option(help="Only these symbols, as BTC-USD or BTC/USD.")] = None,
-    since: Annotated[str | None, typer.Option(help="Bars that begin then or later: 2026-06-09, 24h.")] = None,
-    until: Annotated[str | None, typer.Option(help="Bars that begin before then.")] = None,
-    file: Annotated[
-        list[Path] | None, typer.Option("--input", "-i", help="Bars of these files in place of the lake's.")
-    ] = None,
+    bar_set: BarSets = None,
+    exchange: Exchanges = None,
+    symbol: Symbols = None,
+    since: BarsSince = None,
+    until: BarsUntil = None,
+    file: BarFiles = None,
 ) -> None:
     """Draw prices with their bars, what buyers and sellers took, gaps, and how long each bar lasted."""
     if output.suffix not in _FORMS:
@@ -86,7 +84,8 @@ def _title(sets: list[Drawn]) -> str:
 
 def _write(output: Path, content: bytes) -> None:
     try:
-        output.write_bytes(content)
+        with written_whole(output) as part:
+            part.write_bytes(content)
     except OSError as error:
         reason = (error.strerror or "no reason given").lower()
         hint = "Name a file in a folder that exists and that you may write to, as --output bars.png"

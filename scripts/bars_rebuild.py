@@ -11,6 +11,7 @@ from etl.core.rebuild import Rebuilding, Rebuilt
 from scripts.bars_described import streams_of
 from scripts.config_commands import ConfigFile
 from scripts.moments import moment
+from scripts.stream_options import Exchanges, Symbols
 from scripts.watch import etl_options
 from shared.errors import SettingsInvalid
 
@@ -19,8 +20,8 @@ def rebuild(
     bar_set: Annotated[
         list[str] | None, typer.Option(help="Its id, or the beginning of it: `daedalus bars list`. Default: all.")
     ] = None,
-    exchange: Annotated[list[str] | None, typer.Option(help="Only these exchanges.")] = None,
-    symbol: Annotated[list[str] | None, typer.Option(help="Only these symbols.")] = None,
+    exchange: Exchanges = None,
+    symbol: Symbols = None,
     since: Annotated[
         str | None, typer.Option("--from", help="2026-06-09, 2026-06-09T04:30 or 24h; default: the beginning.")
     ] = None,

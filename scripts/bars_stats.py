@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import groupby
-from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import polars as pl
@@ -18,6 +17,7 @@ from scripts.bars_stats_table import show
 from scripts.config_commands import ConfigFile
 from scripts.moments import between
 from scripts.moments import period as period_of
+from scripts.stream_options import BarFiles, BarSets, BarsSince, BarsUntil, Exchanges, Symbols
 from shared.errors import InputUnreadable
 from storage.bar_sets import within
 
@@ -35,16 +35,12 @@ class _Source(NamedTuple):
 
 def stats(
     config: ConfigFile = DEFAULT_FILE,
-    bar_set: Annotated[
-        list[str] | None, typer.Option(help="Only these sets, by id or its beginning: dollar, time-60s.")
-    ] = None,
-    exchange: Annotated[list[str] | None, typer.Option(help="Only these exchanges.")] = None,
-    symbol: Annotated[list[str] | None, typer.Option(help="Only these symbols, as BTC-USD or BTC/USD.")] = None,
-    since: Annotated[str | None, typer.Option(help="Bars that begin then or later: 2026-06-09, 24h.")] = None,
-    until: Annotated[str | None, typer.Option(help="Bars that begin before then.")] = None,
-    file: Annotated[
-        list[Path] | None, typer.Option("--input", "-i", help="Bars of these files in place of the lake's.")
-    ] = None,
+    bar_set: BarSets = None,
+    exchange: Exchanges = None,
+    symbol: Symbols = None,
+    since: BarsSince = None,
+    until: BarsUntil = None,
+    file: BarFiles = None,
     period: Annotated[
         Period | None, typer.Option(help="Periods to compare; without it the longest of which there are about ten.")
     ] = None,

@@ -16,6 +16,7 @@ from scripts.config_commands import ConfigFile
 from scripts.known_names import stored_names, unknown_names
 from scripts.moments import period
 from scripts.side_verdicts import inverted_lines, side_lines, side_rows
+from scripts.stream_options import Channels, Exchanges, Symbols
 from scripts.unsealed import read_unsealed
 from scripts.wide_table import fits, print_whole, whole_lines
 from shared.partitioning import Lake, stored_exchange, stored_symbol
@@ -33,9 +34,9 @@ _NAMED_MAX = 20
 
 def check(
     config: ConfigFile = DEFAULT_FILE,
-    exchange: Annotated[list[str] | None, typer.Option(help="Only these exchanges.")] = None,
-    symbol: Annotated[list[str] | None, typer.Option(help="Only these symbols, as BTC-USD or BTC/USD.")] = None,
-    channel: Annotated[list[str] | None, typer.Option(help="Only these tables, as trades or l2.")] = None,
+    exchange: Exchanges = None,
+    symbol: Symbols = None,
+    channel: Channels = None,
     since: Annotated[str | None, typer.Option(help="From the hour of this moment on: 2026-06-09, 24h.")] = None,
     until: Annotated[str | None, typer.Option(help="Up to this moment's hour.")] = None,
     deep: Annotated[bool, typer.Option("--deep", help="Read and hash every row, not only what files say.")] = False,

@@ -13,6 +13,7 @@ from scripts.config_commands import ConfigFile
 from scripts.gaps_table import show
 from scripts.known_names import stored_names, unknown_names
 from scripts.moments import period
+from scripts.stream_options import Channels, Exchanges, Symbols
 from scripts.unsealed import Unsealed, read_unsealed
 from shared.errors import InputUnreadable
 from shared.partitioning import Lake, stored_exchange, stored_symbol
@@ -25,9 +26,9 @@ Format: TypeAlias = Literal["table", "csv", "json", "parquet"]
 
 def gaps(
     config: ConfigFile = DEFAULT_FILE,
-    exchange: Annotated[list[str] | None, typer.Option(help="Only these exchanges.")] = None,
-    symbol: Annotated[list[str] | None, typer.Option(help="Only these symbols, as BTC-USD or BTC/USD.")] = None,
-    channel: Annotated[list[str] | None, typer.Option(help="Only these tables, as trades or l2.")] = None,
+    exchange: Exchanges = None,
+    symbol: Symbols = None,
+    channel: Channels = None,
     cause: Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(GAP_CAUSES)}.")] = None,
     status: Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(GAP_STATUSES)}.")] = None,
     since: Annotated[str | None, typer.Option(help="Gaps that lasted until then or longer: 2026-06-09, 24h.")] = None,

@@ -22,6 +22,7 @@ from ingestion.writers.parquet_writer import StreamingParquetWriter, WriterOptio
 from ingestion.writers.segments import SegmentOptions
 from scripts.config_commands import ConfigFile
 from scripts.moments import moment
+from scripts.stream_options import Symbols
 from scripts.unsealed import read_unsealed
 from shared.clock import SystemClock, us_from_utc
 from shared.disk import Disk
@@ -75,7 +76,7 @@ def redecode(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A new folder for the new lake.")] = None,
     since: Annotated[str | None, typer.Option(help="Rows that came from then on: 2026-06-09, 24h.")] = None,
     until: Annotated[str | None, typer.Option(help="Rows that came before then.")] = None,
-    symbol: Annotated[list[str] | None, typer.Option(help="Only these symbols, as BTC-USD or BTC/USD.")] = None,
+    symbol: Symbols = None,
     table: Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(sorted(COMPARED))}.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would differ; keep nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -1,0 +1,18 @@
+"""Options that several commands take alike: which streams, which bars."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+Exchanges: TypeAlias = Annotated[list[str] | None, typer.Option(help="Only these exchanges.")]
+Symbols: TypeAlias = Annotated[list[str] | None, typer.Option(help="Only these symbols, as BTC-USD or BTC/USD.")]
+Channels: TypeAlias = Annotated[list[str] | None, typer.Option(help="Only these tables, as trades or l2.")]
+BarSets: TypeAlias = Annotated[
+    list[str] | None, typer.Option(help="Only these sets, by id or its beginning: dollar, time-60s.")
+]
+BarsSince: TypeAlias = Annotated[str | None, typer.Option(help="Bars that begin then or later: 2026-06-09, 24h.")]
+BarsUntil: TypeAlias = Annotated[str | None, typer.Option(help="Bars that begin before then.")]
+BarFiles: TypeAlias = Annotated[
+    list[Path] | None, typer.Option("--input", "-i", help="Bars of these files in place of the lake's.")
+]
