@@ -15,7 +15,6 @@ from shared.disk import Disk, translated
 from shared.partitioning import Partition
 
 _GROUP_ROWS = 1 << 14  # bars have fifty columns: what waits to be written counts in memory
-_REPLACED = "replaced"
 
 
 class BarFile:
@@ -137,21 +136,18 @@ class BarsOutput:
         for stream in self._streams:
             new = self._folder(*stream)
             final = self._target / new.relative_to(self._staging)
-            old = self._staging / _REPLACED / new.relative_to(self._staging)
             self._disk.make_dirs(final.parent)
-            self._disk.make_dirs(old.parent)
-            with translated(final):
-                if final.exists():
-                    final.rename(old)
-                if new.exists():
-                    new.rename(final)
+            if new.exists():
+                self._disk.exchange(new, final)
+            elif final.exists():
+                self._disk.make_dirs(new.parent)
+                self._disk.rename(final, new)
             self._disk.sync_dir(final.parent)
-        shutil.rmtree(self._staging / _REPLACED, ignore_errors=True)
 
     def _put_back(self, staging: Path) -> None:
-        """Undo an exchange of folders that was stopped between its two steps."""
-        for old in (staging / _REPLACED).glob("exchange=*/symbol=*"):
-            final = self._target / old.relative_to(staging / _REPLACED)
+        """Undo an exchange of folders that was stopped between two steps, where the filesystem needs two."""
+        for old in staging.glob("exchange=*/symbol=*.old"):
+            final = self._target / old.relative_to(staging).with_suffix("")
             if not final.exists():
                 old.rename(final)
 
