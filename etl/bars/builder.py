@@ -3,7 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, TypeAlias, TypedDict, Unpack
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, TypedDict, Unpack
 
 import msgspec
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from etl.bars import state as states
+from etl.bars.calling import checked
 from etl.bars.frame import Facts, Labels, Table, frame_of, joined, joined_facts
 from etl.bars.given import Given, frame_of_trades, stream_of
 from etl.bars.kernels import FIRST_US, GAP, KNOWN_US, LAST_US, TOLD_US
@@ -21,7 +22,6 @@ from etl.bars.signs import Signed, saved, signed, signed_before
 from etl.bars.steps import Cut, Step, accumulated, step_of
 from etl.bars.threshold import seconds
 from etl.bars.trades import Int64s, Trades, read
-from shared.errors import StateMismatch
 
 Late: TypeAlias = Literal["drop", "raise"]
 OnGap: TypeAlias = Literal["mark", "close"]
@@ -62,9 +62,12 @@ class Bars(ABC):
     by_day: bool = False  # no step crosses midnight UTC
     _no_bars = staticmethod(no_bars)
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
+
     def __init__(self, params: Mapping[str, str], **options: Unpack[BuilderOptions]) -> None:
-        if unknown := sorted(set(options) - set(BuilderOptions.__annotations__)):
-            raise ValueError(f"{self.kind} bars have no parameter {unknown[0]!r}")
         late, dedup_window = options.get("late", "raise"), options.get("dedup_window", DEDUP_WINDOW)
         on_gap, reset_s = options.get("on_gap", "mark"), options.get("gap_reset_s")
         if late not in ("drop", "raise"):
@@ -79,10 +82,8 @@ class Bars(ABC):
         own: dict[str, str] = {"on_gap": on_gap} if on_gap != "mark" else {}
         own |= {"gap_reset_s": repr(reset_s)} if reset_s else {}
         self.params = dict(sorted({**params, **own}.items()))
-        state = options.get("state")
-        if state is None:
-            state = self._begun()
-        self._check(state)
+        begun, state = self._begun(), options.get("state")
+        state = begun if state is None else states.checked(state, begun)
         self.counters = state.counters
         self._bar_seq = state.bar_seq
         self._bar = bar_of(state)
@@ -120,11 +121,11 @@ class Bars(ABC):
         batch = given if verdict.keep is None else given.rows(verdict.keep)
         n_late, on_time = len(verdict.late), self._punctual(batch)
         if n_late and self._late == "raise":
-            _refuse_late(given, int(verdict.late[0]), n_late)
+            given.refuse_late(int(verdict.late[0]), n_late)
         if on_time is not None:
             n_untimely = int((~on_time).sum())
             if self._late == "raise":
-                _refuse_late(batch, int(on_time.argmin()), n_untimely)
+                batch.refuse_late(int(on_time.argmin()), n_untimely)
             n_late += n_untimely
             batch = batch.rows(on_time)
         bars, done = self._fold(batch) if len(batch.ts) else (self._no_bars(), self._standing())
@@ -201,15 +202,6 @@ class Bars(ABC):
     def _punctual(self, trades: Trades) -> npt.NDArray[np.bool_] | None:
         """Which trades the kind can still use; None: all."""
         return None
-
-    def _check(self, state: states.State) -> None:
-        mine = (self.kind, self.params_hash(), states.VERSION)
-        if not isinstance(state, self.State) or (state.kind, state.params_hash, state.version) != mine:
-            raise StateMismatch(
-                f"the state is of {state.kind} bars {state.params}, version {state.version}; "
-                f"the builder makes {self.kind} bars {self._params_text()}, version {states.VERSION}",
-                hint="Build these bars anew, or give the parameters they were begun with",
-            )
 
     def _standing(self) -> _Fold:
         last_us = _MIN if self._last_us is None else self._last_us
@@ -293,8 +285,3 @@ class Bars(ABC):
 
     def _params_text(self) -> str:
         return msgspec.json.encode(self.params).decode()
-
-
-def _refuse_late(trades: Trades, row: int, count: int) -> NoReturn:
-    what = f"{count} trades came behind trades already used, the first in {{where}}"
-    trades.refuse(row, what, hint="Sort the trades, or say late='drop' to have such trades left out and counted")

@@ -5,15 +5,15 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import msgspec
 import polars as pl
 
 import etl.bars
 from etl.bars.builder import Bars
+from etl.bars.calling import parameters_of
 from etl.bars.given import Given, frame_of_trades, in_order
 from etl.bars.state import State
 from shared.errors import StateMismatch
@@ -55,27 +55,15 @@ def parameters(kind: str) -> list[str]:
     >>> parameters("time")
     ['interval', 'skip_first_partial', 'late', 'dedup_window', 'on_gap', 'gap_reset_s']
     """
-    names: list[str] = []
-    for name, parameter in inspect.signature(bar_type(kind)).parameters.items():
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
-            names.append(name)
-            continue
-        (options,) = get_args(get_type_hints(bar_type(kind).__init__)[name])
-        names += options.__annotations__
-    return [name for name in names if name != "state"]
+    return [name for name in parameters_of(bar_type(kind)) if name != "state"]
 
 
 def new_bars(kind: str, **options: Any) -> Bars:
     """A builder of this kind.
 
-    Raises: ValueError for an unknown kind, and for parameters that the kind refuses or does not know.
+    Raises: ValueError for an unknown kind, and for parameters that the kind refuses, misses or does not know.
     """
-    cls, known = bar_type(kind), parameters(kind)
-    for name in options:
-        if name not in (*known, "state"):
-            near = "".join(f" (did you mean {like!r}?)" for like in get_close_matches(name, known, n=1))
-            raise ValueError(f"{cls.kind} bars have no parameter {name!r}{near}; there are {', '.join(known)}")
-    return cls(**options)
+    return bar_type(kind)(**options)
 
 
 def bar_set_id(kind: str, params: Mapping[str, Any]) -> str:

@@ -88,6 +88,8 @@ class CountedBars(Bars):
             if isinstance(adv_days, bool) or not isinstance(adv_days, int) or adv_days < 1:
                 raise ValueError(f"adv_days must be a whole number of days above 0, was {adv_days!r}")
             self._days, self._part = adv_days, positive(adv_fraction, "adv_fraction")
+            if self._part > 1:
+                raise ValueError(f"adv_fraction must be above 0 and at most 1, a part of a day, was {adv_fraction!r}")
             self._constant = None if threshold_init is None else self._valid(threshold_init, "threshold_init")
             params |= {"threshold": ADV_FRACTION, "adv_fraction": plain(self._part), "adv_days": str(adv_days)}
             params |= {} if self._constant is None else {"threshold_init": plain(self._constant)}

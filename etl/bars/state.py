@@ -1,6 +1,10 @@
 """What a builder remembers between batches: typed, versioned, and small enough for a checkpoint."""
 
+from typing import Any
+
 from msgspec import Struct
+
+from shared.errors import StateMismatch
 
 VERSION = 2
 
@@ -62,3 +66,21 @@ class State(Struct, frozen=True, kw_only=True):
     signs: Signs = Signs()
     memory: Memory = Memory()
     counters: Counters = Counters()
+
+
+def checked(state: Any, begun: State) -> Any:
+    """The state, if a builder can go on from it whose own state before the first trade is `begun`.
+
+    Raises: ValueError for what is no state; StateMismatch for one of other bars, other parameters or another version.
+    """
+    if not isinstance(state, State):
+        what = f"state must be a State, as snapshot() gives, was {type(state).__name__}"
+        raise ValueError(f"{what}; saved ones are read by etl.bars.read_state({begun.kind!r}, data)")  # noqa: TRY004 - a bad value, as any other
+    mine, its = ((each.kind, each.params_hash, each.version) for each in (begun, state))
+    if not isinstance(state, type(begun)) or its != mine:
+        raise StateMismatch(
+            f"the state is of {state.kind} bars {state.params}, version {state.version}; "
+            f"the builder makes {begun.kind} bars {begun.params}, version {VERSION}",
+            hint="Build these bars anew, or give the parameters they were begun with",
+        )
+    return state

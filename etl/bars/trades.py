@@ -52,6 +52,11 @@ class Trades(NamedTuple):
         """Raise InputUnreadable; {where} in the message stands for the row, as it was given."""
         refuse(self.frame, row, message, hint=hint)
 
+    def refuse_late(self, row: int, count: int) -> NoReturn:
+        """Raise InputUnreadable for so many trades, of which the first stands in this row."""
+        what = f"{count} trades came behind trades already used, the first in {{where}}"
+        self.refuse(row, what, hint="Sort the trades, or say late='drop' to have such trades left out and counted")
+
 
 def read(frame: pl.DataFrame, *, first_number: int) -> Trades:
     """The arrays of a frame of `frame_of_trades`, its rows numbered from `first_number` where they have no ids.

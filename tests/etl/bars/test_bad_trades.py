@@ -225,6 +225,42 @@ def test_an_unknown_parameter_is_named_and_the_one_that_was_meant():
     with pytest.raises(ValueError, match=r"no parameter 'treshold' \(did you mean 'threshold'\?\); there are"):
         new_bars("dollar", treshold=5)
 
+    with pytest.raises(ValueError, match=r"^dollar bars have no parameter 'treshold' \(did you mean 'threshold'\?\)"):
+        DollarBars(treshold=5)
+    with pytest.raises(ValueError, match=r"^tick_run bars have no parameter 'floor_k'"):
+        new_bars("trb", expected_ticks_init=5, floor_k=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (lambda: DollarBars(), "dollar bars need threshold, as DollarBars(threshold=1000)"),
+        (lambda: TickBars(), "tick bars need threshold, as TickBars(threshold=1000)"),
+        (lambda: new_bars("time"), 'time bars need interval, as TimeBars(interval="1m")'),
+        (lambda: new_bars("tib"), "tick_imbalance bars need expected_ticks_init, as TickImbalanceBars("
+         "expected_ticks_init=1000)"),
+        (lambda: DollarBars(1000), "dollar bars take their parameters by name, as DollarBars(threshold=1000)"),
+        (lambda: build_bars(trades(), "drb"), "dollar_run bars need expected_ticks_init, as DollarRunBars("
+         "expected_ticks_init=1000)"),
+    ],
+)  # fmt: skip
+def test_a_missing_parameter_is_named_with_an_example(call, line):
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
+        call()
+
+
+@pytest.mark.parametrize("state", [b"...", {"kind": "dollar"}, "state.bin"])
+def test_a_state_that_was_not_read_names_who_reads_it(state):
+    with pytest.raises(ValueError, match=r"^state must be a State, .* by etl\.bars\.read_state\('dollar', data\)"):
+        DollarBars(threshold=5, state=state)
+
+
+@pytest.mark.parametrize("value", [2, 0, -1, "1.0001", "x"])
+def test_a_part_of_a_day_is_at_most_the_day(value):
+    with pytest.raises(ValueError, match=r"^adv_fraction must be"):
+        DollarBars(threshold="adv_fraction", adv_fraction=value)
+    assert DollarBars(threshold="adv_fraction", adv_fraction=1).params["adv_fraction"] == "1"
+
 
 @pytest.mark.parametrize("value", [True, "1e999999999", "1e40", 0, "-0", float("inf"), "1/3", np.bool_(True), b"5"])
 def test_a_threshold_that_is_none_is_refused_at_once(value):
