@@ -16,7 +16,7 @@ from etl.bars.frame import Facts, Labels, Table, frame_of, joined, joined_facts
 from etl.bars.given import Given, frame_of_trades, stream_of
 from etl.bars.kernels import FIRST_US, GAP, KNOWN_US, LAST_US, TOLD_US
 from etl.bars.open_bar import OpenBar, bar_of, ids_of
-from etl.bars.order import Gate
+from etl.bars.order import Gate, Verdict, gaps_told
 from etl.bars.schema import no_bars
 from etl.bars.signs import Signed, saved, signed, signed_before
 from etl.bars.steps import Cut, Step, accumulated, step_of
@@ -89,7 +89,7 @@ class Bars(ABC):
         self._bar = bar_of(state)
         self._gate = Gate(state.memory, dedup_window=dedup_window)
         self._last_us = state.last_us
-        self._stream = state.stream
+        self._stream, self._gap_owed = state.stream, state.gap_owed
         self._signs = signed_before(state.signs, state.price_scale)
         self._progress: Any = getattr(state, "progress", None)
 
@@ -118,21 +118,12 @@ class Bars(ABC):
         before = self.counters
         given = read(frame, first_number=before.n_trades + before.n_dup + before.n_late + before.n_skipped)
         verdict = self._gate.judge(given)
-        batch = given if verdict.keep is None else given.rows(verdict.keep)
-        n_late, on_time = len(verdict.late), self._punctual(batch)
-        if n_late and self._late == "raise":
-            given.refuse_late(int(verdict.late[0]), n_late)
-        if on_time is not None:
-            n_untimely = int((~on_time).sum())
-            if self._late == "raise":
-                batch.refuse_late(int(on_time.argmin()), n_untimely)
-            n_late += n_untimely
-            batch = batch.rows(on_time)
+        batch, n_late, gap_owed = self._let_in(given, verdict)
         bars, done = self._fold(batch) if len(batch.ts) else (self._no_bars(), self._standing())
         self._gate.remember(verdict)
         self._bar, self._progress, self._signs = done.bar, done.progress, done.signs
         self._bar_seq += len(bars)
-        self._stream = stream
+        self._stream, self._gap_owed = stream, gap_owed
         self.counters = states.Counters(
             n_trades=before.n_trades + len(batch.ts) - done.n_skipped,
             n_dup=before.n_dup + verdict.n_dup,
@@ -171,6 +162,7 @@ class Bars(ABC):
             size_scale=self._bar.size_scale,
             open_bar=self._bar.saved(),
             last_us=self._last_us,
+            gap_owed=self._gap_owed,
             stream=self._stream,
             signs=saved(self._signs, self._bar.price_scale),
             memory=self._gate.memory(),
@@ -202,6 +194,23 @@ class Bars(ABC):
     def _punctual(self, trades: Trades) -> npt.NDArray[np.bool_] | None:
         """Which trades the kind can still use; None: all."""
         return None
+
+    def _let_in(self, given: Trades, verdict: Verdict) -> tuple[Trades, int, bool]:
+        """(the trades to use, how many came late, whether a hole lies before the next trade to come)."""
+        batch = given if verdict.keep is None else given.rows(verdict.keep)
+        on_time, late = self._punctual(batch), verdict.late
+        if self._late == "raise" and len(late):
+            given.refuse_late(int(late[0]), len(late))
+        if self._late == "raise" and on_time is not None:
+            batch.refuse_late(int(on_time.argmin()), int((~on_time).sum()))
+        if on_time is None and not len(late) and not self._gap_owed:
+            return batch, 0, False
+        kept = np.arange(len(given.ts)) if verdict.keep is None else np.flatnonzero(verdict.keep)
+        if on_time is not None:
+            batch = batch.rows(on_time)
+            late, kept = np.union1d(late, kept[~on_time]), kept[on_time]
+        gap_rows, gap_owed = gaps_told(given.gap_rows, kept, late, is_owed=self._gap_owed)
+        return batch._replace(gap_rows=np.union1d(batch.gap_rows, gap_rows)), len(late), gap_owed
 
     def _standing(self) -> _Fold:
         last_us = _MIN if self._last_us is None else self._last_us

@@ -124,6 +124,17 @@ class Gate:
         return Verdict(keep, memory, new_ids[-self._window :], n_dup, np.array(late, dtype=np.int64))
 
 
+def gaps_told(gap_rows: Int64s, kept: Int64s, late: Int64s, *, is_owed: bool) -> tuple[Int64s, bool]:
+    """(which of the `kept` rows tell of a hole before a late one, by their place; whether the next batch has to).
+
+    A hole before a trade that comes late is told by the next trade used. One before a duplicate is not: what is given
+    again was used once, its hole with it.
+    """
+    places = np.searchsorted(kept, np.intersect1d(gap_rows, late))
+    places = np.append(places, 0) if is_owed else places
+    return places[places < len(kept)], bool((places == len(kept)).any())
+
+
 def _judge_seqs(seq: Int64s, memory: Memory) -> Verdict:
     if not len(seq):
         return Verdict(None, memory, [])

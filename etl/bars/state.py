@@ -62,6 +62,7 @@ class State(Struct, frozen=True, kw_only=True):
     size_scale: int = 0
     open_bar: SavedBar | None = None
     last_us: int | None = None  # of the last trade used
+    gap_owed: bool = False  # a hole came before a late trade, and no trade was used since
     stream: dict[str, str] = {}  # the `exchange` and `symbol` of its trades, where they say
     signs: Signs = Signs()
     memory: Memory = Memory()

@@ -205,6 +205,15 @@ def test_a_time_in_a_wrong_unit_is_refused(moment):
     assert "timestamp of row 1 (trade_id 'b') is 1000000000000000 ms" in refused(trades().with_columns(timestamp=ms))
 
 
+@pytest.mark.parametrize("late", ["raise", "drop"])
+@pytest.mark.parametrize("columns", [{}, {"trade_seq": [1, 2, 3]}, {"epoch": ["a"] * 3, "seq": [1, 2, 3]}])
+@pytest.mark.parametrize("moment", [-1, -(2**63), 253_402_300_800_000_000, 2**63 - 1])
+def test_a_far_time_between_others_is_refused(late, columns, moment):
+    us = [1_780_977_600_000_000, moment, 1_780_977_601_000_000]
+    bad = trades(timestamp=pl.Series(us).cast(pl.Datetime("us", "UTC")), **columns)
+    assert refused(bad, late=late).startswith(f"timestamp of row 1 (trade_id 'b') is {moment} us since 1970")
+
+
 def test_a_sequence_beyond_64_bits_is_refused():
     seqs = pl.Series([1, 2, 2**64 - 1], dtype=pl.UInt64)
     assert "18446744073709551615, more than 64 bits" in refused(trades().with_columns(trade_seq=seqs))

@@ -1,11 +1,18 @@
 """The gate: which trades are new, repeated, late; and that batches do not matter to it."""
 
+from decimal import Decimal
+
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.bars import TickBars, order
+from etl.bars import TickBars, TimeBars, order
+from tests.etl.bars.both import both
+from tests.etl.bars.both import given as given_to
+from tests.etl.bars.reference import Trade
+from tests.etl.bars.trades_made import frame
 
 US = pl.Datetime("us", "UTC")
 
@@ -117,3 +124,40 @@ def test_the_window_bounds_the_state():
 
 def test_trades_with_and_without_numbers_keep_their_own_order():
     assert verdict(numbered(1, None, 2, None, 2, 5, None, 4)) == (6, 1, 1)
+
+
+@both
+@pytest.mark.parametrize(
+    ("tape", "expected"),
+    [
+        ("1 2 4 |3 5 6", [False, False, False, True, False]),  # a hole before 3, which comes late: 5 tells of it
+        ("1 2 4 |3 |3 5 6", [False, False, False, True, False]),
+        ("1 2 4 |0 3 2 5 6", [False, False, False, True, False]),
+        ("1 2 |2 3", [False, False, False]),  # 2 was used: given again, its hole is no new one
+        ("1 |2 |2 3", [False, True, False]),
+        ("1 2 4 |3 3", [False, False, False]),  # nothing came behind it yet
+    ],
+)
+def test_a_hole_before_a_late_trade_is_told_by_the_next_one(make, tape, expected):
+    trades = [
+        Trade(f"t{seq}", 0, Decimal(1), Decimal(1), "buy", trade_seq=seq, gap_before=mark == "|")
+        for mark, seq in ((each[0], int(each.strip("|"))) for each in tape.split())
+    ]
+    assert [bar["has_gap"] for bar in given_to(make("tick", threshold=1), trades)] == expected
+
+
+def test_a_hole_that_is_still_to_be_told_is_kept_in_the_state():
+    bars = TickBars(threshold=1, late="drop")
+    bars.update(numbered(1, 3, 2).with_columns(gap_before=pl.Series([False, False, True])))
+    state = msgspec.msgpack.decode(msgspec.msgpack.encode(bars.snapshot()), type=TickBars.State)
+    for later in (bars, TickBars(threshold=1, late="drop", state=state)):
+        later.update(numbered(2, 1))
+        assert later.update(numbered(4, 5))["has_gap"].to_list() == [True, False]
+
+
+def test_a_hole_before_a_trade_of_a_past_bucket_is_told_by_the_next_one():
+    bars = TimeBars(interval="1m", late="drop")
+    tape = [Trade(str(s), s * 10**6, Decimal(1), Decimal(1), gap_before=s == 5) for s in (0, 70, 5, 75, 140)]
+    for seq, trade in enumerate(tape):
+        trade.trade_seq = seq
+    assert bars.update(frame(tape))["has_gap"].to_list() == [False, True]

@@ -1,6 +1,7 @@
 """One trade at a time, in the order of operations of specification 2."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 from tests.etl.bars.reference.gate import Gate
@@ -19,6 +20,7 @@ class Reference:
         self.bars: list[dict[str, Any]] = []
         self.held: list[Print] = []  # of the open bar
         self.last_us: int | None = None
+        self.gap_owed = False  # a hole before a late trade is told by the next trade used
         self.n_trades = self.n_skipped = self.n_dup = self.n_late = self.n_ts_regress = 0
 
     def give(self, trade: Trade) -> None:
@@ -28,7 +30,10 @@ class Reference:
         if verdict != "new":
             self.n_dup += verdict == "dup"
             self.n_late += verdict == "late"
+            self.gap_owed |= verdict == "late" and trade.gap_before
             return
+        if self.gap_owed:
+            trade, self.gap_owed = replace(trade, gap_before=True), False
         sign, source = self.signs.of(trade, last_us=self.last_us)
         is_regress = self.last_us is not None and trade.us < self.last_us
         self.last_us = trade.us
