@@ -19,7 +19,7 @@ from pathlib import Path
 
 
 class DaedalusError(Exception):
-    """Something outside our control went wrong. `hint` is what the operator does next."""
+    """Something outside our control went wrong. `hint` is what the operator does next, and a note."""
 
     hint: str = ""
 
@@ -27,6 +27,8 @@ class DaedalusError(Exception):
         super().__init__(message)
         if hint is not None:
             self.hint = hint
+        if self.hint:
+            self.add_note(self.hint)
 
     def line(self) -> str:
         """One line for a person: what, where, what to do next."""

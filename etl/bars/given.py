@@ -3,7 +3,7 @@
 Every check looks at whole columns; the row is searched once a check has failed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
@@ -18,11 +18,13 @@ from shared.errors import InputUnreadable
 Given: TypeAlias = Any  # a frame of Polars, or anything with Arrow's stream interface: pandas, pyarrow
 
 ROW = "row_given"  # numbers the rows of a frame that was sorted or filtered since it was given
-_LOOKALIKES = {
-    "timestamp": ("ts", "time", "datetime", "date", "event_time", "trade_time", "transact_time", "t"),
-    "price": ("px", "rate", "trade_price", "p"),
-    "amount": ("size", "qty", "quantity", "volume", "vol", "base_volume", "base_qty", "sz", "q", "v"),
-}
+_LIKELY = {  # what others call them
+    "timestamp": (
+        "ts", "time", "datetime", "date", "date_time", "event_time", "trade_time", "transact_time", "unix", "t",
+    ),
+    "price": ("px", "rate", "trade_price", "last_price", "p"),
+    "amount": ("size", "qty", "quantity", "volume", "vol", "base_volume", "base_qty", "last_size", "sz", "q", "v"),
+}  # fmt: skip
 _DIGITS_SURE = 15  # a decimal of so many digits is the shortest text of the float nearest to it
 _WHOLE_MAX = 2**53  # below it a float64 is every whole number
 _MS_MAX = 253_402_300_800_000  # the year 10000
@@ -162,6 +164,15 @@ def where(frame: pl.DataFrame, row: int) -> str:
     return f"row {number} (trade_id {frame['trade_id'][row]!r})" if "trade_id" in frame.columns else f"row {number}"
 
 
+def likely(name: str, columns: Sequence[str]) -> str | None:
+    """The column that likely holds what we call `name`, by what others call it.
+
+    >>> likely("amount", ["Time", "Px", "Qty"])
+    'Qty'
+    """
+    return next((column for word in (name, *_LIKELY[name]) for column in columns if column.lower() == word), None)
+
+
 def _polars(trades: Given) -> pl.DataFrame:
     if isinstance(trades, pl.DataFrame):
         return trades
@@ -182,8 +193,7 @@ def _refuse_missing(frame: pl.DataFrame) -> None:
     for name in TRADE_COLUMNS:
         if name in frame.columns:
             continue
-        known = (name, *_LOOKALIKES[name])
-        like = next((column for alias in known for column in frame.columns if column.lower() == alias), None)
+        like = likely(name, frame.columns)
         there = f"there are {', '.join(map(repr, frame.columns))}" if frame.columns else "there are none"
         there = there if like is None else f"column {like!r} looks like it: rename it"
         raise InputUnreadable(f"trades have no column {name!r}; {there}", hint=f"They need {', '.join(TRADE_COLUMNS)}")

@@ -62,7 +62,8 @@ class CandleLadder:
             elif source is not None and not isinstance(state, State):
                 self._merged[interval] = MergedCandles(interval=interval, state=state)
             else:
-                raise StateMismatch(f"the state of {interval} candles is of candles from another source than {source}")
+                what = f"the state of {interval} candles is of candles from another source than {source}"
+                raise StateMismatch(what, hint="Build these candles anew, or give the intervals they were begun with")
 
     def update(self, trades: pl.DataFrame) -> pl.DataFrame:
         """The candles that these trades close, the finest interval first.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from etl.bars.given import ROW
 from etl.core.config import FilterSpec
 from etl.tapes.columns import Layout, first_unit, shaped
 from etl.tapes.moments import misfit
@@ -84,20 +85,21 @@ class FileTape:
         Raises: InputUnreadable for a file, column or row that cannot be used, and for trades out of order.
         """
         for trades, share, file in self._shaped():
-            rows = f"{file}: rows {trades['row'][0]} to {trades['row'][-1]}"
             self._check_order(trades, file)
-            yield Portion(self._numbered(trades), share, rows)
+            yield Portion(self._numbered(trades), share, file)
 
     def sorted_portions(self) -> Iterator[Portion]:
         """As `portions`, sorted in memory first."""
         parts = [trades for trades, _, _ in self._shaped()]
         if not parts:
             return
+        first, *others = (str(table.path) for table in self._tables)
+        place = f"{first} and {len(others)} more" if others else first
         whole = pl.concat(parts, how="diagonal_relaxed")
         whole = whole.sort("trade_seq" if _has_seq(whole) else "timestamp", maintain_order=True)
         for start in range(0, len(whole), ROWS):
             part = whole.slice(start, ROWS)
-            yield Portion(self._numbered(part), min(1.0, (start + ROWS) / len(whole)))
+            yield Portion(self._numbered(part), min(1.0, (start + ROWS) / len(whole)), place)
 
     def _shaped(self) -> Iterator[Portion]:
         sizes = [table.path.stat().st_size for table in self._tables]
@@ -143,7 +145,7 @@ class FileTape:
             others = trades.filter(pl.col(name) != first)
             if len(others):
                 raise InputUnreadable(
-                    f"{path}: row {others['row'][0]}: {name} {others[name][0]} after {first}: bars are of one stream",
+                    f"{path}: row {others[ROW][0]}: {name} {others[name][0]} after {first}: bars are of one stream",
                     hint=f"Choose one with --{name}",
                 )
             self._stream[name] = first
@@ -159,7 +161,7 @@ class FileTape:
         if len(falls):
             row = int(falls[0])
             raise InputUnreadable(
-                f"{file}: row {trades['row'][row]} is out of order: "
+                f"{file}: row {trades[ROW][row]} is out of order: "
                 f"{utc_from_us(us[row]):%Y-%m-%dT%H:%M:%S.%f} after {utc_from_us(before[row]):%Y-%m-%dT%H:%M:%S.%f}",
                 hint=_UNSORTED_HINT,
             )
@@ -169,7 +171,7 @@ class FileTape:
         """The trades as builders take them; those without id or order of their own are told apart by their place."""
         if "trade_id" not in trades.columns and not _has_seq(trades) and not self._may_be_late:
             place = pl.int_range(self._taken, self._taken + pl.len())
-            trades = trades.with_columns(trade_id=pl.col("row").cast(pl.String), trade_seq=place)
+            trades = trades.with_columns(trade_id=pl.col(ROW).cast(pl.String), trade_seq=place)
         self._taken += len(trades)
         if self._never_back and _has_seq(trades) and len(trades):
             latest = trades["timestamp"].cum_max()
@@ -177,7 +179,7 @@ class FileTape:
                 latest = latest.clip(lower_bound=self._tape)
             self._tape = latest[-1]
             trades = trades.with_columns(latest)
-        return trades.drop("row", "exchange", "symbol", strict=False)
+        return trades.drop("exchange", "symbol", strict=False)
 
     def _named(self, name: str, wanted: Sequence[str], form: Callable[[str], str]) -> str | None:
         found = self._stream[name] or (wanted[0] if len(wanted) == 1 else None)

@@ -1,5 +1,6 @@
 """Tables in files, portion by portion: Parquet, Arrow IPC and CSV, none of them ever whole in memory."""
 
+import csv
 import gzip
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -40,8 +41,10 @@ class Table:
         suffixes = [suffix.lower() for suffix in path.suffixes]
         self._packing = suffixes.pop() if suffixes and suffixes[-1] in _PACKED else ""
         self._suffix = suffixes[-1] if suffixes else ""
+        if path.is_dir():
+            raise InputUnreadable(f"{path}: is a folder", hint=_advice(path))
         if not path.is_file():
-            raise InputUnreadable(f"{path}: {'is a folder' if path.is_dir() else 'there is no such file'}")
+            raise InputUnreadable(f"{path}: there is no such file", hint="Correct the name")
         if self._suffix not in (*_PARQUET, *_ARROW, *_CSV) or (self._packing and self._suffix not in _CSV):
             known = ", ".join((*_PARQUET, *_ARROW, *_CSV))
             raise InputUnreadable(
@@ -67,10 +70,13 @@ class Table:
         with self._opened() as file:
             first = file.readline().decode("utf-8-sig")
         if not first:
-            raise InputUnreadable(f"{self.path}: is empty")
+            raise InputUnreadable(f"{self.path}: is empty", hint="Name a file that holds trades")
         names = [name.strip().strip('"') for name in first.rstrip("\r\n").split(self._separator(first))]
         if self._header and len(self._header) != len(names):
-            raise InputUnreadable(f"{self.path}: has {len(names)} columns, --names has {len(self._header)}")
+            raise InputUnreadable(
+                f"{self.path}: has {len(names)} columns, --names has {len(self._header)}",
+                hint="Name each column in its order; those that are no use may have any name",
+            )
         return self._header or names
 
     def _scan(self) -> pl.LazyFrame:
@@ -90,20 +96,32 @@ class Table:
             file = _PACKED[self._packing](packed) if self._packing else packed
             separator = self._separator_of()
             rest = b"" if self._header else _without_line(file)
+            count = 0
             while block := file.read(BLOCK_BYTES):
                 block = rest + block
                 end = block.rfind(b"\n") + 1
                 block, rest = block[:end], block[end:]
                 if block:
-                    yield Raw(self._parsed(block, separator, columns), packed.tell() / size)
+                    rows = self._parsed(block, separator, first_row=count + 1)
+                    count += len(rows)
+                    yield Raw(rows.select(columns), packed.tell() / size)
             if rest.strip():
-                yield Raw(self._parsed(rest, separator, columns), 1.0)
+                yield Raw(self._parsed(rest, separator, first_row=count + 1).select(columns), 1.0)
 
-    def _parsed(self, block: bytes, separator: str, columns: Sequence[str]) -> pl.DataFrame:
-        rows = pl.read_csv(
-            block, has_header=False, new_columns=self.columns, infer_schema=False, separator=separator, glob=False
-        )
-        return rows.select(columns)
+    def _parsed(self, block: bytes, separator: str, *, first_row: int) -> pl.DataFrame:
+        try:
+            return pl.read_csv(
+                block, has_header=False, new_columns=self.columns, infer_schema=False, separator=separator, glob=False
+            )
+        except pl.exceptions.ComputeError:
+            lines = csv.reader(io.StringIO(block.decode(errors="replace")), delimiter=separator)
+            for row, line in enumerate(filter(None, lines), first_row):
+                if len(line) > len(self.columns):
+                    raise InputUnreadable(
+                        f"{self.path}: row {row}: has {len(line)} columns, expected {len(self.columns)}",
+                        hint=f"Correct it; a text with {separator!r} in it needs quotes",
+                    ) from None
+            raise
 
     def _separator_of(self) -> str:
         with self._opened() as file:
@@ -116,6 +134,15 @@ class Table:
     def _opened(self) -> Iterator[IO[bytes]]:
         with self.path.open("rb") as packed:
             yield _PACKED[self._packing](packed) if self._packing else packed
+
+
+def _advice(folder: Path) -> str:
+    """How to name what a folder holds."""
+    known = (*_PARQUET, *_ARROW, *_CSV, *_PACKED)
+    suffix = next((path.suffix for path in sorted(folder.iterdir()) if path.suffix.lower() in known), None)
+    if suffix is None:
+        return "It holds no Parquet, CSV or Arrow file; name a file of trades"
+    return f"Name its files, as '{folder}/*{suffix}'"
 
 
 def _without_line(file: IO[bytes]) -> bytes:

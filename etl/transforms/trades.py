@@ -96,7 +96,8 @@ class TradesTransform(BaseTransform):
         self._dedup_window = dedup_window
         restored = msgspec.msgpack.decode(state, type=TradesState) if state else TradesState(version=self.version)
         if restored.version != self.version:
-            raise StateMismatch(f"state of trades is version {restored.version}, this is {self.version}")
+            what = f"state of trades is version {restored.version}, this is {self.version}"
+            raise StateMismatch(what, hint="Make silver anew")
         self._state = restored
         self._pending = pl.read_ipc(io.BytesIO(restored.pending)) if restored.pending else None
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -251,6 +251,78 @@ def test_bad_rows_are_refused_by_their_number_or_left_out_and_counted(tmp_path):
         assert "38 trades in" in (said := done(*build, name, "--skip-bad", cwd=tmp_path))
         assert "2 rejected" in said
         (tmp_path / "b.parquet").unlink()
+
+
+HEADER = "timestamp,price,amount,side\n"
+GOOD = "1780977600,100,1,buy\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "34200000,100,1,buy\n",
+            "row 1: timestamp is '34200000', expected a time after 1989; read in s it would be 1971",
+        ),
+        ("300000000000,100,1,buy\n", "row 1: timestamp is '300000000000', expected a time after 1989; read in ms"),
+        (f"{GOOD}12345,100,1,buy\n", "row 2: timestamp is '12345', expected a time after 1989; read in s"),
+        (
+            f"{GOOD}1780977601,100,1,purchase\n",
+            "row 2: side is 'purchase', expected buy, b, 1, sell, s, -1, unknown, any or",
+        ),
+        (f"{GOOD}1780977601,1e300,1,buy\n", "row 2: price is '1e300', expected a number above 0 and below 10^20"),
+        (f"{GOOD}1780977601,1,0.{'1' * 19},buy\n", "row 2: amount is '0.1111111111111111111', expected a number"),
+    ],
+)
+def test_a_row_that_would_be_misread_is_refused_or_left_out_and_counted(tmp_path, text, words):
+    (tmp_path / "a.csv").write_text(HEADER + text)
+    build = ("build", "--type", "tick", "--threshold", 1, "--input", "a.csv", "--output", "b.parquet")
+    for options in ((), ("--sort",)):
+        line = refused(*build, *options, cwd=tmp_path)
+        assert line.startswith(f"error: a.csv: {words}")
+        assert "--skip-bad" in line
+        assert "timestamp" not in words or "--time-unit" in line
+    if text.startswith(GOOD):
+        assert "1 trades in, 1 bars" in (said := done(*build, "--skip-bad", cwd=tmp_path))
+        assert "1 rejected" in said
+    else:
+        assert "no trades; 1 rows were left out as bad" in refused(*build, "--skip-bad", cwd=tmp_path)
+
+
+def test_an_early_time_is_taken_in_the_unit_that_is_said(tmp_path):
+    (tmp_path / "a.csv").write_text(HEADER + "300000000000,100,1,UNKNOWN\n")
+    built(tmp_path, "a.csv", "tick --threshold 1", "--time-unit", "ms")
+    assert pl.read_parquet(tmp_path / "b.parquet")["first_ts"].to_list() == [datetime(1979, 7, 5, 5, 20, tzinfo=UTC)]
+
+
+def test_rows_of_a_file_are_counted_from_1_where_a_builder_refuses_them(tmp_path):
+    rows = ["1780977600,1e12,1,a,7", "1780977601,1e12,1e9,b,8"]
+    (tmp_path / "a.csv").write_text("timestamp,price,amount,trade_id,trade_seq\n" + "\n".join(rows))
+    build = ("build", "--type", "tick", "--threshold", 1, "--input", "a.csv")
+    for options in ((), ("--sort",)):
+        line = refused(*build, *options, cwd=tmp_path)
+        assert line.startswith(
+            "error: a.csv: price x amount of row 2 (trade_id 'b') is 1000000000000000000000: bars hold"
+        )
+
+
+def test_what_holds_no_trades_is_told_with_the_next_step(tmp_path):
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "more.csv").write_text(f"{HEADER}{GOOD}1780977601,100,1,sell,7\n")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "a.csv").write_text(HEADER + GOOD)
+    pl.DataFrame({"timestamp": [time(9, 30)], "price": [1.0], "amount": [1.0]}).write_parquet(tmp_path / "day.parquet")
+    for name, line in {
+        "empty.csv": "is empty. Name a file that holds trades",
+        "none": "is a folder. It holds no Parquet, CSV or Arrow file; name a file of trades",
+        "some": "is a folder. Name its files, as 'some/*.csv'",
+        "more.csv": "row 2: has 5 columns, expected 4. Correct it; a text with ',' in it needs quotes",
+        "day.parquet": "column 'timestamp' is Time, expected times or numbers. A time of day needs its date: write "
+        "times as 2026-06-09T04:00:00Z or 1780977600",
+    }.items():
+        said = refused("build", "--type", "tick", "--threshold", 1, "--input", name, cwd=tmp_path)
+        assert said == f"error: {name}: {line}"
 
 
 def test_a_failure_leaves_the_output_as_it_was(tmp_path):
