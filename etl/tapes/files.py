@@ -172,6 +172,8 @@ class FileTape:
         if "trade_id" not in trades.columns and not _has_seq(trades) and not self._may_be_late:
             place = pl.int_range(self._taken, self._taken + pl.len())
             trades = trades.with_columns(trade_id=pl.col(ROW).cast(pl.String), trade_seq=place)
+        if "trade_id" not in trades.columns:
+            trades = trades.drop(ROW)  # builders would name them by it, portion after portion
         self._taken += len(trades)
         if self._never_back and _has_seq(trades) and len(trades):
             latest = trades["timestamp"].cum_max()

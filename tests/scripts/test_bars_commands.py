@@ -19,6 +19,7 @@ import pytest
 from etl.bars import bar_set_id, build_bars
 from etl.core.config import BarSet, EtlOptions
 from etl.core.executor import TransformExecutor
+from etl.tapes import readers
 from scripts.cli import main
 from shared.disk import Disk
 from shared.partitioning import Lake
@@ -536,3 +537,11 @@ def test_the_script_is_the_same_command(tmp_path):
 def test_recorded_tapes_of_others_are_read(tmp_path, name, options, count):
     said = built(tmp_path, f"{DATA}/{name}", "tick --threshold 100", *options)  # fmt: skip
     assert f"{count:,} trades in, {count // 100:,} bars" in said
+
+
+def test_rows_without_ids_are_named_by_their_place_over_portions(tmp_path, monkeypatch):
+    monkeypatch.setattr(readers, "ROWS", 10)
+    trades = tape(40).drop("trade_id")
+    written(tmp_path, trades, "a.parquet")
+    built(tmp_path, "a.parquet", "tick --threshold 7", "--late", "drop")
+    assert of_file(tmp_path / "b.parquet").equals(build_bars(trades, "tick", threshold=7))
