@@ -11,6 +11,7 @@ import typer
 
 from etl.bars import Bars, bar_set_id, new_bars
 from etl.bars.schema import no_bars
+from etl.bars.threshold import ADV_FRACTION
 from etl.core.bar_files import BarsOutput
 from etl.core.base import LateRows
 from etl.core.config import BarSet, EtlOptions, FilterSpec, StreamKey
@@ -93,6 +94,8 @@ def from_files(job: Job, patterns: Sequence[str], layout: Layout, *, late: Late,
                 output.add(gold_bars(bars, bar_set=job.name, **known))
 
             built = build(chain([first], portions), job.builder(late), put, ending=job.ending, watch=watch)
+            if not built.trades:
+                raise _none_used(job, [built], place=files[0].name)
             output.publish(gold_bars(no_bars(), bar_set=job.name, **known))
     _say(" ".join(known.values()) or files[0].name, job, tape, built, target)
 
@@ -120,7 +123,7 @@ def from_lake(job: Job, options: EtlOptions, source: Literal["silver", "bronze"]
                     built = _of_stream(key, job, tape.whole(), output, watch)
             done.append((key, tape, built))
         if not any(built.trades for _, _, built in done):
-            raise InputUnreadable(f"{source}: no trades in that period", hint=_widen(job))
+            raise _none_used(job, [built for _, _, built in done], place=source)
         output.publish(gold_bars(no_bars(), bar_set=job.name, exchange="", symbol=""))
     for key, read, built in done:
         _say(f"{key.exchange} {key.symbol}", job, read, built, target)
@@ -161,7 +164,7 @@ def _files(patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         files = [Path(pattern)] if Path(pattern).exists() else [Path(path) for path in glob(pattern, recursive=True)]  # noqa: PTH207 - the person's own pattern, absolute or not
         if not files:
-            raise InputUnreadable(f"--input {pattern}: there is no such file")
+            raise InputUnreadable(f"--input {pattern}: there is no such file", hint="Correct the name or the pattern")
         found += [file for file in files if file not in found]
     return found
 
@@ -169,6 +172,18 @@ def _files(patterns: Sequence[str]) -> list[Path]:
 def _widen(job: Job) -> str:
     asked = job.where != FilterSpec() or job.period != Period()
     return "Leave out --since, --until, --exchange or --symbol" if asked else "Name a file that holds trades"
+
+
+def _none_used(job: Job, built: Sequence[Built], *, place: str) -> InputUnreadable:
+    """Why no trade came into a bar."""
+    skipped = sum(each.skipped for each in built)
+    if not skipped:
+        return InputUnreadable(f"{place}: no trades in that period", hint=_widen(job))
+    if job.bar_set.params.get("threshold") == ADV_FRACTION:
+        what = f"all {skipped:,} trades came before a UTC day was over, and with it the first threshold known"
+        return InputUnreadable(f"{place}: {what}", hint="Give one until then with --param threshold_init=...")
+    what = f"all {skipped:,} trades lie in the first bucket, which skip_first_partial leaves out"
+    return InputUnreadable(f"{place}: {what}", hint="Take more trades, or leave skip_first_partial out")
 
 
 def _say(stream: str, job: Job, tape: Tape, built: Built, target: Path) -> None:

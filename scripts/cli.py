@@ -4,7 +4,7 @@ import errno
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -27,6 +27,7 @@ COMMANDS: dict[str, Command] = {
     "config": Command("scripts.config_commands:app", "Check the settings; print their JSON schema"),
 }
 
+_UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment] # which Typer does not export
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130
 _HINTS = {
@@ -67,7 +68,14 @@ def main(args: list[str] | None = None) -> None:
     A bug of ours keeps its traceback.
     """
     try:
-        get_command(app)(args=args, prog_name="daedalus")
+        code = get_command(app)(args=args, prog_name="daedalus", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except _UsageError as refused:
+        if line := _of_usage(refused):
+            _complain([line])
+        sys.exit(EXIT_REFUSED)
+    except typer.Abort:
+        sys.exit(EXIT_INTERRUPTED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except (DaedalusError, OSError, BaseExceptionGroup) as error:
@@ -83,6 +91,15 @@ def _lines(error: BaseException) -> Iterator[str]:
     found = [_line(leaf) for leaf in _leaves(error)]
     if all(found):
         yield from dict.fromkeys(line for text in found for line in text.splitlines())
+
+
+def _of_usage(refused: Any) -> str:
+    """One line for options that cannot be; nothing where a group was named without a command: its help was shown."""
+    if type(refused).__name__ == "NoArgsIsHelpError":
+        return ""
+    said = " ".join(refused.format_message().split()).rstrip(".").removeprefix("Invalid value: ")
+    command = refused.ctx.command_path if refused.ctx else "daedalus"
+    return f"{said}{'' if said.endswith('?') else '.'} `{command} --help` shows what can be said"
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -153,6 +153,17 @@ def test_trades_before_the_first_threshold_are_told(tmp_path):
     assert said.startswith(f"a.parquet: {400 - first_day} trades in")
 
 
+def test_trades_that_all_came_before_the_first_bar_are_told_why(tmp_path, config):
+    written(tmp_path, tape(400)[:9], "a.parquet")
+    build = ("build", "--output", "b.parquet", "--type")
+    dollar = (*build, "dollar", "--threshold", "adv_fraction")
+    why = "all 9 trades came before a UTC day was over, and with it the first threshold known. Give one until then "
+    assert refused(*dollar, "--input", "a.parquet", cwd=tmp_path).endswith(f"{why}with --param threshold_init=...")
+    assert "came before a UTC day was over" in refused(*dollar, "-c", config, cwd=tmp_path)
+    time_bars = (*build, "time", "--interval", "1w", "--param", "skip_first_partial=true", "--input", "a.parquet")
+    assert "all 9 trades lie in the first bucket" in refused(*time_bars, cwd=tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["tib", "vib", "dib", "trb", "vrb", "drb"])
 def test_short_names_and_free_parameters_are_taken(tmp_path, kind):
     trades = tape(300)

@@ -71,6 +71,31 @@ def test_an_unknown_command_is_refused(capsys):
     assert "config" in err
 
 
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        ("confg", "No such command 'confg'. Did you mean 'config'? `daedalus --help` shows what can be said"),
+        ("bars build --type tick --treshold 5", "No such option: --treshold (Possible options: --threshold). "
+         "`daedalus bars build --help` shows what can be said"),
+        ("bars build", "Missing option '--type'. `daedalus bars build --help` shows what can be said"),
+        ("bars build --type tick --threshold 0", "--threshold: found 0, expected positive and finite. "
+         "`daedalus bars build --help` shows what can be said"),
+        ("bars build --type dollar", "--threshold: found nothing, expected a value. "
+         "`daedalus bars build --help` shows what can be said"),
+        ("gaps --since yesterday", "'yesterday' is no moment; write 2026-06-09, 2026-06-09T04:30 or 24h. "
+         "`daedalus gaps --help` shows what can be said"),
+    ],
+)  # fmt: skip
+def test_an_option_that_cannot_be_is_refused_in_one_line(capsys, args, line):
+    assert run(capsys, *args.split()) == (2, "", f"error: {line}\n")
+
+
+@pytest.mark.parametrize("args", [[], ["bars"], ["config"]])
+def test_a_group_without_a_command_shows_its_help_once(capsys, args):
+    code, out, err = run(capsys, *args)
+    assert (code, (out + err).count("Usage:")) == (2, 1)
+
+
 def test_the_version(capsys):
     assert run(capsys, "--version")[:2] == (0, "daedalus 0.1.0\n")
 
