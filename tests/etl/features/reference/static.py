@@ -1,9 +1,9 @@
 """What one book shows. Specification 1 (S1-S11) and A1, A3, A8-A14."""
 
-import itertools
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 
 from tests.etl.features.reference.books import Book, Side
 from tests.etl.features.reference.numbers import exact, fitted, plain, ratio
@@ -15,13 +15,13 @@ ZERO = Fraction(0)
 
 def structural(book: Book, options: Options) -> Columns:
     """Every feature of one book; all null where it is crossed, one side's alone where the other is empty."""
-    blank = dict.fromkeys(of_valid(DUMMY, options))
     if book.is_valid:
         return of_valid(book, options)
+    blank = dict.fromkeys(of_valid(DUMMY, options))
     if book.is_crossed:
         return blank
     one_sided = {name: value for side in ("bid", "ask") for name, value in of_one_side(book, side, options).items()}
-    return blank | {name: value for name, value in one_sided.items() if name in blank}
+    return blank | one_sided
 
 
 def of_valid(book: Book, options: Options) -> Columns:
@@ -94,28 +94,34 @@ def imbalances(book: Book, options: Options) -> Columns:
     return deep | {"total_imbalance": balance(total(book.bids), total(book.asks))}
 
 
-def within(book: Book, side: str, low: float, high: float) -> Side:
-    return tuple(level for level in side_of(book, side) if exact(low) <= distance_bps(book, level[0]) < exact(high))
+class Distances:
+    """The levels of a side, each with its distance in bps."""
+
+    def __init__(self, book: Book, side: str) -> None:
+        self.levels = [(distance_bps(book, level[0]), level) for level in side_of(book, side)]
+
+    def within(self, low: float, high: float) -> Side:
+        """Those at low or further, and nearer than high."""
+        least, most = exact(low), exact(high)
+        return tuple(level for distance, level in self.levels if least <= distance < most)
 
 
 def bands(book: Book, options: Options) -> Columns:
     """S5, S6, A13, A14."""
     edges = options.bands_bps
     columns: Columns = {}
-    for side in ("bid", "ask"):
-        for low, high in itertools.pairwise(edges):
-            columns[f"{side}_vol_band_{plain(low)}_{plain(high)}bps"] = float(total(within(book, side, low, high)))
-        deepest = distance_bps(book, side_of(book, side)[-1][0])
-        is_full = len(side_of(book, side)) == options.max_levels
-        columns[f"band_truncated_{side}"] = is_full and deepest < exact(edges[-1])
+    near = {side: Distances(book, side) for side in ("bid", "ask")}
+    for side, distances in near.items():
+        for low, high in pairwise(edges):
+            columns[f"{side}_vol_band_{plain(low)}_{plain(high)}bps"] = float(total(distances.within(low, high)))
+        is_full = len(distances.levels) == options.max_levels
+        columns[f"band_truncated_{side}"] = is_full and distances.levels[-1][0] < exact(edges[-1])
         for edge in edges[1:]:
-            columns[f"{side}_depth_{plain(edge)}bps"] = float(total(within(book, side, edges[0], edge)))
-        five, ten = total(within(book, side, 0, 5)), total(within(book, side, 0, 10))
-        columns[f"{side}_depth_convexity"] = ratio(five, ten)
+            columns[f"{side}_depth_{plain(edge)}bps"] = float(total(distances.within(edges[0], edge)))
+        columns[f"{side}_depth_convexity"] = ratio(total(distances.within(0, 5)), total(distances.within(0, 10)))
     for edge in edges[1:]:
-        bid, ask = (total(within(book, side, edges[0], edge)) for side in ("bid", "ask"))
-        columns[f"imbalance_{plain(edge)}bps"] = balance(bid, ask)
-    columns["notional_imbalance_10bps"] = balance(*(value(within(book, side, 0, 10)) for side in ("bid", "ask")))
+        columns[f"imbalance_{plain(edge)}bps"] = balance(*(total(near[s].within(edges[0], edge)) for s in near))
+    columns["notional_imbalance_10bps"] = balance(*(value(near[s].within(0, 10)) for s in near))
     return columns
 
 
