@@ -139,29 +139,32 @@ def between(rng: random.Random, mid: int, t_ns: int, pause_ns: int, per_event: f
         yield Trade(t_ns + offset_ns, price, rng.choice((1.0, 0.5, rng.randrange(1, 20_000) / 1000)), sign)
 
 
-def _levels(prices: st.SearchStrategy[int]) -> st.SearchStrategy[list[tuple[float, float]]]:
-    level = st.tuples(prices.map(lambda cents: cents / 100), st.integers(0, 8).map(lambda size: size / 4))
-    return st.lists(level, max_size=4)
+def _levels(first: int, last: int) -> st.SearchStrategy[list[tuple[float, float]]]:
+    prices = st.integers(first, last).map(lambda cents: cents / 100)
+    good = st.lists(st.tuples(prices, st.integers(1, 8).map(lambda size: size / 4)), min_size=2, max_size=4)
+    any_size = st.lists(st.tuples(prices, st.integers(0, 8).map(lambda size: size / 4)), max_size=3)
+    return st.one_of(good, good, good, good, any_size)
 
 
 SNAPSHOT_LISTS = st.lists(
     st.tuples(
-        st.sampled_from((0, 1, 250_000_000, NS, NS, 5 * NS, 300 * NS, 300 * NS + 1)),
-        _levels(st.integers(9_995, 10_001)),
-        _levels(st.integers(10_000, 10_006)),
-        st.sampled_from((False,) * 12 + (True,)),
+        st.sampled_from((NS,) * 12 + (0, 1, 250_000_000, 500_000_000, 5 * NS, 300 * NS, 300 * NS + 1)),
+        _levels(9_995, 10_000),
+        _levels(10_000, 10_005),
+        st.sampled_from((False,) * 24 + (True,)),
     ),
-    min_size=1,
-    max_size=25,
+    min_size=8,
+    max_size=30,
 )
 TRADE_LISTS = st.lists(
     st.tuples(
-        st.sampled_from((0, 1, 100_000_000, NS, 3 * NS)),
+        st.sampled_from((0, 1, 250_000_000, NS, NS, NS)),
         st.integers(9_998, 10_003),
         st.integers(1, 12),
         st.sampled_from((1, -1, None)),
     ),
-    max_size=25,
+    min_size=10,
+    max_size=40,
 )
 
 

@@ -22,6 +22,7 @@ SMALL: dict[str, Any] = {
     "vpin_bucket_volume": 2,
     "vpin_window_buckets": 2,
     "min_obs_regression": 3,
+    "partial_windows": True,
     "cost_quote_sizes": (100,),
 }
 GRID = SMALL | {"hf_emit_interval": 1}
