@@ -180,8 +180,9 @@ def bucket_stops(ts, end_us, step_us, stops):  # type: ignore[no-untyped-def]
     so that a block whose last trade opens none holds none that does.
     """
     count = 0
-    for start in range(0, len(ts), BLOCK):
-        block = ts[start : start + BLOCK]
+    for start in range(0, len(ts), CHUNK):
+        prefetch(ts, start + AHEAD)
+        block = ts[start : start + CHUNK]
         if block[len(block) - 1] < end_us:
             continue
         for i in range(len(block)):
