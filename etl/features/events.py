@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 
 from etl.bars.signs import tick_rule
+from etl.features import book_levels, given
 from etl.features import emission as em
-from etl.features import given
+from etl.features.messages import take_messages
 from etl.features.options import FeatureOptions
 from etl.features.rows import Int8s, Rows, RowTrades
 from etl.features.saved import Arrays
@@ -16,7 +17,8 @@ from shared.errors import InputUnreadable
 
 _SOURCES = ("snapshot", "snapshot", "event")  # by clock[SOURCE]
 _NEVER_US = 2**62
-_EMPTY = {"t_ns": np.int64, "known_ns": np.int64, "sign": np.int8, "has_gap": np.bool_}  # others are float64
+_INTS = ("t_ns", "known_ns", "message", "update_id", "prev_update_id")
+_FLAGS = ("has_gap", "is_snapshot", "is_last", "is_ask")
 
 
 class BookEvents:
@@ -45,7 +47,10 @@ class BookEvents:
             "other": np.full((4, options.max_levels), np.nan),
             "flow": np.zeros(options.ofi_levels + 1),
             "last_price": np.zeros(1),  # of a trade, for the tick rule; 0: none
-            **{f"trades.{name}": np.empty(0, _EMPTY.get(name, np.float64)) for name in em.Trades._fields},
+            "bids": np.empty((2, 0)),  # of the book that l2 makes: keys and sizes, best last
+            "asks": np.empty((2, 0)),
+            **{f"trades.{name}": _none(name) for name in em.Trades._fields},  # wait for their row
+            **{f"held.{name}": _none(name) for name in given.Changes._fields},  # wait for the end of their message
         }
 
     @property
@@ -65,14 +70,31 @@ class BookEvents:
                 "snapshots and l2 rows cannot be mixed: their order flows are different numbers",
                 hint="Make a processor for each",
             )
-        read = given.snapshots(books)
+        read: Any = given.changes(books) if is_l2 else given.snapshots(books)
         pending = self._pending(given.trades(trades))
         if len(books):
             clock[em.SOURCE] = 1 + is_l2
         memory = self._memory()
-        out = self._room(self._rows_at_most(read.t_ns), pending)
-        take_snapshots(memory, pending, out, read[:3], read[3:])
+        if is_l2:
+            out = self._rebuilt(memory, pending, read)
+        else:
+            out = self._room(self._rows_at_most(read.t_ns, len(books)), pending)
+            take_snapshots(memory, pending, out, read[:3], read[3:])
         return self._rows(memory, pending, out)
+
+    def _rebuilt(self, memory: em.Memory, pending: em.Trades, read: given.Changes) -> em.Filled:
+        """What messages complete; the rows of one that has not ended wait for the rest of it."""
+        state, names = self.state, given.Changes._fields
+        if len(state["held.t_ns"]):
+            held = given.Changes(*(state[f"held.{name}"] for name in names))
+            read = given.Changes(*(np.concatenate([*both]) for both in zip(held, read, strict=True)))
+        out = self._room(self._rows_at_most(read.t_ns, int(read.is_last.sum())), pending)
+        levels = book_levels.levels_of(state["bids"], state["asks"])
+        rest = take_messages(memory, pending, out, levels, read)
+        state["bids"], state["asks"] = book_levels.kept(levels, 0), book_levels.kept(levels, 1)
+        for name, values in zip(names, read, strict=True):
+            state[f"held.{name}"] = values[rest:].copy()
+        return out
 
     def flush(self) -> Rows:
         """The row that is still open."""
@@ -97,14 +119,14 @@ class BookEvents:
             stale_ns=round(options.max_state_staleness_seconds * 1e9),
         )
 
-    def _rows_at_most(self, t_ns: Any) -> int:
-        """How many rows these events can complete."""
+    def _rows_at_most(self, t_ns: Any, events: int) -> int:
+        """How many rows so many events within these times can complete."""
         interval_ns = round(self.options.hf_emit_interval * 1e9)
         if not interval_ns or not len(t_ns):
-            return len(t_ns)
+            return events
         last_ns, cell_ns = (int(self.state["clock"][place]) for place in (em.LAST_NS, em.CELL_NS))
         first = int(t_ns.min()) if cell_ns == em.NEVER else min(int(t_ns.min()), cell_ns)
-        return min(len(t_ns), (max(int(t_ns.max()), last_ns) - first) // interval_ns + 2)
+        return min(events, (max(int(t_ns.max()), last_ns) - first) // interval_ns + 2)
 
     def _room(self, rows: int, pending: em.Trades) -> em.Filled:
         options = self.options
@@ -179,3 +201,9 @@ class BookEvents:
                 is_dropped=out.trade_dropped[:taken],
             ),
         )
+
+
+def _none(name: str) -> Any:
+    if name == "sign":
+        return np.empty(0, np.int8)
+    return np.empty(0, np.int64 if name in _INTS else np.bool_ if name in _FLAGS else np.float64)
