@@ -21,7 +21,7 @@ class BarStream:
 
     def files(self) -> list[Path]:
         """Its files in the order of their days."""
-        return sorted(self.folder.glob("year=*/month=*/*.parquet"), key=lambda path: path.name)
+        return sorted(self.folder.rglob("*.parquet"), key=lambda path: path.name)
 
     def scan(self, since: datetime | None = None, until: datetime | None = None) -> pl.LazyFrame:
         """The bars that begin in [since, until), in the order of `bar_seq`."""
@@ -42,6 +42,6 @@ def bar_streams(lake: Lake) -> list[BarStream]:
 
 def _streams(lake: Lake) -> Iterator[BarStream]:
     for folder in lake.bars("any").parent.glob("bar_set=*/exchange=*/symbol=*"):
-        if next(folder.glob("year=*/month=*/*.parquet"), None) is not None:
+        if next(folder.rglob("*.parquet"), None) is not None:
             bar_set, exchange, symbol = (part.partition("=")[2] for part in folder.parts[-3:])
             yield BarStream(bar_set, exchange, symbol, folder)

@@ -132,7 +132,7 @@ class Chain:
     def preview(self) -> Difference:
         """What `commit` would replace; what was staged is given up."""
         found = difference(self.output, self._staged(), from_us=self._replaced_from_us or 0)
-        self._store.staging(self.current.number + 1)
+        self._store.staging()
         self._stage = None
         return found
 
@@ -172,7 +172,7 @@ class Chain:
         if self._stage is None:
             now, root = self.current, self._options.lake.processed
             self._stage = Stage(
-                self._store.staging(now.number + 1), root, now.number + 1, first=now.rows_out, disk=self._options.disk
+                self._store.staging(), root, now.number + 1, first=now.rows_out, disk=self._options.disk
             )
         return self._stage
 

@@ -5,7 +5,6 @@ the two is repaired by moving what is still staged: readers never see a row that
 """
 
 import hashlib
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from shared.log import get_log
 
 _SUFFIX = ".checkpoint"
 _UNREADABLE = ".unreadable"
-REPLACED_KEPT_S = 10.0  # longer than a reader takes from opening a folder to listing it
 log = get_log("checkpoints")
 
 
@@ -29,11 +27,11 @@ class Move(msgspec.Struct, frozen=True):
 
 
 class Swap(msgspec.Struct, frozen=True):
-    """A folder that is replaced by a staged tree in one step."""
+    """The folder of a stream, replaced by a staged tree in one step."""
 
     tree: str
     folder: str
-    gone: str  # a file of the old tree that the new one has not: where it is, the step has not been taken
+    gone: str  # a file of the old tree: where it is, the step has not been taken
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,16 +63,11 @@ class CheckpointStore:
         self.folder, self._root, self._disk = folder, root, disk
         self._staging = root / "staging" / folder.relative_to(folder.parents[2])
 
-    def staging(self, number: int) -> Path:
-        """The folder for the files of commit `number`, without what an attempt at it left there.
-
-        Trees that were replaced a moment ago stay: whoever had just opened a folder of theirs still lists all of it.
-        """
+    def staging(self) -> Path:
+        """The folder for the files of the next commit, without what an attempt at it left there."""
         self._disk.make_dirs(self._staging)
         for path in self._staging.iterdir():
-            is_replaced = path.is_dir() and _number(path) < number
-            if not is_replaced or time.time() - path.stat().st_ctime > REPLACED_KEPT_S:
-                self._remove(path)
+            self._remove(path)
         return self._staging
 
     def newest(self) -> Checkpoint | None:

@@ -1,7 +1,7 @@
 """Output files whose layout is a function of their rows: one per hour, day or month, rewritten whole while it grows.
 
-Under its name a file only ever grows, by a rename that a reader sees done or not done. Rows that were published and
-are replaced come under new names, all of them in one exchange of the folder that holds them (docs/decisions/0011).
+Under its name a file only ever grows, by a rename that a reader sees done or not done. Where rows that were published
+are replaced, the whole stream comes under paths that never were, in one exchange (docs/decisions/0011).
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,14 +45,20 @@ class Output:
     folder_unit: str  # day | month: the deepest partition
     facts: Mapping[str, str] = field(default_factory=dict)  # what each file says of itself
 
-    def path(self, unit_us: int) -> Path:
-        """The name that the file of the unit beginning at `unit_us` gets when it is new."""
-        partition = Partition.of_us(self.exchange, self.symbol, unit_us, unit=self.folder_unit)
-        return self.root / partition.path() / f"{self.stem}_{self._label(unit_us)}.parquet"
+    @property
+    def stream(self) -> Path:
+        """The folder of all that the chain publishes."""
+        return self.root / Partition.of_us(self.exchange, self.symbol, 0, unit="month").path().parent.parent
 
-    def find(self, unit_us: int) -> Path | None:
-        """The file of a unit, whatever its name has become; None if there is none."""
-        return next(self.path(unit_us).parent.glob(f"{self.stem}_{self._label(unit_us)}*.parquet"), None)
+    def home(self) -> Path:
+        """Where the years lie: the folder of the stream, or the one in it that the last replacement made."""
+        return next(self.stream.glob("r[0-9]*"), self.stream)
+
+    def path(self, unit_us: int, home: Path | None = None) -> Path:
+        """The file of the unit that begins at `unit_us`, whether it is there or not."""
+        partition = Partition.of_us(self.exchange, self.symbol, unit_us, unit=self.folder_unit).path()
+        years = (self.root / partition).relative_to(self.stream)
+        return (home or self.home()) / years / f"{self.stem}_{self._label(unit_us)}.parquet"
 
     def unit_us(self, us: int) -> int:
         """The beginning of the file's hour, day or month that holds `us`."""
@@ -78,16 +84,17 @@ class Output:
             if unit_us in stage.files:
                 kept = read_rows(stage.files[unit_us])
             else:
-                old = self.find(unit_us)
-                kept = read_rows(old, pl.col(self.order) < stage.first) if old else part.clear()
+                old = self.path(unit_us)
+                kept = read_rows(old, pl.col(self.order) < stage.first) if old.exists() else part.clear()
             whole = pl.concat([kept, part]) if kept.height else part  # nothing kept may have other columns
             stage.write(whole.sort(self.order), unit_us, self.facts)
         return us_from_utc(latest[-1])
 
     def appended(self, stage: Stage) -> list[Move]:
         """Where staged files go that hold what stood there and more."""
-        finals = ((staged, self.find(unit_us) or self.path(unit_us)) for unit_us, staged in sorted(stage.files.items()))
-        return [Move(staged.name, stage.relative(final)) for staged, final in finals]
+        return [
+            Move(staged.name, stage.relative(self.path(unit_us))) for unit_us, staged in sorted(stage.files.items())
+        ]
 
     def read(self, span: Span, *, rows_max: int) -> pl.DataFrame:
         """Rows numbered `span.first` and above, in order; stops after the file that fills `rows_max`.
@@ -108,8 +115,9 @@ class Output:
     def _files(self, from_us: int, until_us: int) -> Iterator[Path]:
         """The files that hold rows between two times, oldest first."""
         listed: Path | None = None
+        home = self.home()
         for unit_us in range(self.unit_us(from_us), until_us + 1, _STEP_US[self.file_unit]):
-            folder = self.path(unit_us).parent
+            folder = self.path(unit_us, home).parent
             if folder == listed:
                 continue
             listed = folder
@@ -119,13 +127,11 @@ class Output:
 
     def unit_of(self, path: Path) -> int:
         """The beginning of a file's unit, by its name."""
-        label = path.stem.removeprefix(f"{self.stem}_").partition("-")[0]
-        return self._begin_us(label)
+        return self._begin_us(path.stem.removeprefix(f"{self.stem}_"))
 
     def every_file(self) -> list[Path]:
         """All files of the stream, oldest first. For rebuilds alone: it lists everything."""
-        folder = self.root / Partition.of_us(self.exchange, self.symbol, 0, unit="month").path().parent.parent
-        return sorted(folder.rglob(f"{self.stem}_*.parquet"), key=self.unit_of)
+        return sorted(self.stream.rglob(f"{self.stem}_*.parquet"), key=self.unit_of)
 
     def _label(self, unit_us: int) -> str:
         return format(utc_from_us(unit_us), _LABEL[self.file_unit])

@@ -1,11 +1,10 @@
 """Replacing rows that were published: what differs, and the one exchange that makes the new ones seen.
 
-Readers list folders and then open files by name, with no code of ours. Whoever has listed the old tree and opens files
-of the new one must not read a part of each in silence, so whatever is different gets a name that was never there.
+Readers list folders and then open files by name, with no code of ours, and some pass over in silence what is gone when
+they come to it. So no path of the old tree may lead into the new one: a folder that was never there holds all of it.
 """
 
 import filecmp
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,35 +51,24 @@ def difference(output: Output, stage: Stage, *, from_us: int) -> Difference:
 
 
 def arranged(output: Output, stage: Stage, found: Difference) -> Swap:
-    """The tree that takes the place of the deepest folder in which anything differs. Files that stay are linked.
+    """The tree that takes the place of the stream's folder. Files that stay are linked.
 
-    A folder that only gets files also has one file under a new name: no listing of the old tree can be read whole
-    once the new one is there.
+    All of it lies in a folder named after the commit, whose number is used once.
     """
-    gone = {*found.removed, *found.replaced}
-    finals = {unit_us: _renamed(output.path(unit_us), stage.number) for unit_us in stage.files}
-    differing = {path.parent for path in gone}
-    folder = Path(os.path.commonpath([*differing, *(final.parent for final in finals.values())]))
-    kept = {path: path for path in sorted(folder.rglob("*")) if path.is_file() and path not in gone}
-    for parent in {final.parent for final in finals.values()} - differing:
-        told = next((path for path in kept if path.parent == parent and path.suffix == ".parquet"), None)
-        if told:
-            kept[told] = _renamed(output.path(output.unit_of(told)), stage.number)
-            gone.add(told)
+    gone, old = {*found.removed, *found.replaced}, output.home()
     tree = stage.folder / f"{stage.number:012d}-tree"
-    for path, final in kept.items():
-        stage.disk.make_dirs(tree / final.parent.relative_to(folder))
-        stage.disk.link(path, tree / final.relative_to(folder))
-    for unit_us, final in finals.items():
-        stage.disk.make_dirs(tree / final.parent.relative_to(folder))
-        stage.disk.rename(stage.files[unit_us], tree / final.relative_to(folder))
-    stage.disk.make_dirs(tree)
+    home = tree / f"r{stage.number}"
+    stage.disk.make_dirs(home)
+    for path in sorted(old.rglob("*")):
+        if path.is_file() and path not in gone:
+            kept = home / path.relative_to(old)
+            stage.disk.make_dirs(kept.parent)
+            stage.disk.link(path, kept)
+    for unit_us, staged in stage.files.items():
+        final = output.path(unit_us, home)
+        stage.disk.make_dirs(final.parent)
+        stage.disk.rename(staged, final)
     for path in (tree, *tree.rglob("*")):
         if path.is_dir():
             stage.disk.sync_dir(path)
-    return Swap(tree.name, stage.relative(folder), stage.relative(min(gone)))
-
-
-def _renamed(path: Path, number: int) -> Path:
-    """A name for the same hour or day that no file has had: numbers of commits are used once."""
-    return path.with_name(f"{path.stem}-r{number}{path.suffix}")
+    return Swap(tree.name, stage.relative(output.stream), stage.relative(min(gone)))
