@@ -168,8 +168,8 @@ def _months(folder: Path) -> Iterator[tuple[Partition, dict[Partition, list[Path
 
 
 def _hour(path: Path) -> datetime:
-    """The hour in a name such as `trades_20260609T04.parquet` or, once rows were replaced, `trades_20260609T04-r7`."""
-    return datetime.strptime(path.stem.partition("-")[0], "trades_%Y%m%dT%H")
+    """The hour in a name such as `trades_20260609T04.parquet`."""
+    return datetime.strptime(path.stem, "trades_%Y%m%dT%H")
 
 
 def _mark(paths: list[Path]) -> str:

@@ -59,16 +59,15 @@ def arranged(output: Output, stage: Stage, found: Difference) -> Swap:
     tree = stage.folder / f"{stage.number:012d}-tree"
     home = tree / f"r{stage.number}"
     stage.disk.make_dirs(home)
-    for path in sorted(old.rglob("*")):
-        if path.is_file() and path not in gone:
-            kept = home / path.relative_to(old)
-            stage.disk.make_dirs(kept.parent)
-            stage.disk.link(path, kept)
-    for unit_us, staged in stage.files.items():
-        final = output.path(unit_us, home)
-        stage.disk.make_dirs(final.parent)
-        stage.disk.rename(staged, final)
-    for path in (tree, *tree.rglob("*")):
-        if path.is_dir():
-            stage.disk.sync_dir(path)
+    kept = {path: home / path.relative_to(old) for path in old.rglob("*") if path.is_file() and path not in gone}
+    staged = {path: output.path(unit_us, home) for unit_us, path in stage.files.items()}
+    folders = {final.parent for final in (*kept.values(), *staged.values())}
+    for folder in sorted(folders):
+        stage.disk.make_dirs(folder)
+    for path, final in kept.items():
+        stage.disk.link(path, final)
+    for path, final in staged.items():
+        stage.disk.rename(path, final)
+    for folder in sorted(folders):
+        stage.disk.sync_dir(folder)
     return Swap(tree.name, stage.relative(output.stream), stage.relative(min(gone)))

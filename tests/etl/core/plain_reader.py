@@ -27,7 +27,8 @@ def by_duckdb(folder: str) -> pl.DataFrame:
 
 
 def by_pyarrow(folder: str) -> pl.DataFrame:
-    return pl.DataFrame(dataset.dataset(folder, partitioning="hive").to_table())
+    columns = ["bar_seq", "generation", "cut"]  # asked for, or no file at all would be an empty answer
+    return pl.DataFrame(dataset.dataset(folder, partitioning="hive").to_table(columns))
 
 
 ENGINES: dict[str, Callable[[str], pl.DataFrame]] = {"polars": by_polars, "duckdb": by_duckdb, "pyarrow": by_pyarrow}
