@@ -138,6 +138,8 @@ class _Walk:
                         yield from self.files(entry.path, stream, (*units, int(value)))
                 elif is_partition and self._is_wanted(key, value):
                     yield from self.files(entry.path, entry.path, units)
+                elif not is_partition and entry.is_dir():  # r17, of a stream whose rows were replaced
+                    yield from self.files(entry.path, stream, units)
 
     def _is_wanted(self, key: str, value: str) -> bool:
         if key in {"exchange", "symbol"}:

@@ -54,7 +54,7 @@ def files(lake: Lake) -> dict[str, pl.DataFrame]:
     found: dict[str, pl.DataFrame] = {}
     for path in sorted(path for path in lake.processed.rglob("*") if path.is_file()):
         whole = path.relative_to(lake.processed).as_posix()
-        name = re.sub(r"-r\d+(?=\.parquet$)", "", whole)
+        name = re.sub(r"/r\d+(?=/)", "", whole)
         assert name not in found, f"{whole}: its hour or day has two files"
         if not whole.startswith("staging/"):
             found[name] = pl.read_parquet(path, hive_partitioning=False)

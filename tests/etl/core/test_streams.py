@@ -103,7 +103,7 @@ def tables(lake: Lake) -> Tables:
         if "staging" in path.parts:
             continue
         rows = pl.read_parquet(path, hive_partitioning=False)
-        name = re.sub(r"-r\d+(?=\.parquet$)", "", path.relative_to(lake.processed).as_posix())
+        name = re.sub(r"/r\d+(?=/)", "", path.relative_to(lake.processed).as_posix())
         assert name not in out, "two files of one day"
         out[name] = rows.drop("epoch", "seq", "known_at", strict=False).to_dicts()
     return out
