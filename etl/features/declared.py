@@ -33,6 +33,15 @@ class Feature:
     words: tuple[str, ...] = ()  # of a String: what the numbers 0, 1, ... stand for
 
 
+@dataclass(frozen=True)
+class Fact:
+    """One column that is no feature: whose and when a row is, and what is to be known of it."""
+
+    name: str
+    dtype: pl.DataType
+    what: str
+
+
 class Family(ABC):
     """Features that are computed together. Kernels see float64 arrays in which NaN stands for null."""
 

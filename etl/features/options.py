@@ -79,6 +79,16 @@ class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Time constants of the exponentially weighted flows."""
     bar_durations: tuple[Count, ...] = (60, 300, 900, 3600)
     """Lengths of the book bars, in seconds."""
+    variance_ratio_lags: tuple[Annotated[int, Meta(ge=2)], ...] = (2, 5, 10)
+    """Returns in the longer returns that variance ratios compare with, of book bars."""
+    yang_zhang_bars: tuple[Annotated[int, Meta(ge=2)], ...] = (20,)
+    """Bars that Yang and Zhang's variance is made over."""
+    trade_rate_tau_s: Positive = 10.0
+    """Time constant of the pace of trading, of trade features."""
+    sign_window: Annotated[int, Meta(ge=2, le=100_000)] = 100
+    """Trades whose signs' autocorrelation is taken."""
+    large_trade_window: Annotated[int, Meta(ge=2, le=10_000)] = 100
+    """Trades whose volume is looked at, and as many before them that say what is large."""
 
     def __post_init__(self) -> None:
         """Refuse options that contradict each other.
@@ -94,10 +104,12 @@ class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ValueError(f"bands_bps must ascend from 0, was {self.bands_bps}")
         if self.spread_tight_percentile >= self.spread_wide_percentile:
             raise ValueError("spread_tight_percentile must be below spread_wide_percentile")
-        for name in ("horizons", "bar_durations"):
+        for name in ("horizons", "bar_durations", "variance_ratio_lags", "yang_zhang_bars"):
             values = getattr(self, name)
-            if not values or list(values) != sorted(set(values)):
-                raise ValueError(f"{name} must ascend and not be empty, was {values}")
+            if list(values) != sorted(set(values)):
+                raise ValueError(f"{name} must ascend, was {values}")
+            if not values and name in ("horizons", "bar_durations"):
+                raise ValueError(f"{name} must not be empty")
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:

@@ -1,0 +1,97 @@
+"""Gold `book_bars`: the rows of silver `orderbook` over intervals of time."""
+
+import polars as pl
+
+from etl.features.declared import Fact, Feature
+from etl.features.options import FeatureOptions
+
+_UTC = pl.Datetime("us", "UTC")
+_HOUSE = "definition"
+
+FACTS = (
+    Fact("bar_seq", pl.Int64(), "number of the bar in its stream, from 0"),
+    Fact("time_start", _UTC, "the bar holds rows from here on"),
+    Fact("time_end", _UTC, "and before here"),
+    Fact("available_at", _UTC, "first moment at which the bar could be known: time_end"),
+    Fact("known_at", _UTC, "when the last input of its rows and all earlier ones had arrived"),
+    Fact("bar_duration_sec", pl.Int64(), "length of the bar [s]"),
+    Fact("has_gap", pl.Boolean(), "something is missing within the bar, or between it and the one before"),
+    Fact("snapshot_count", pl.Int64(), "valid rows in the bar"),
+    Fact("n_reset", pl.Int64(), "rows among them that are compared with nothing before"),
+)
+
+
+def features(options: FeatureOptions) -> tuple[Feature, ...]:
+    """The features of each bar as these options make them."""
+    return (*_levels(), *_variation(options), *_ranges(options))
+
+
+def _levels() -> tuple[Feature, ...]:
+    """S27 and A28."""
+    means = (
+        ("spread", "quote", "spread"),
+        ("relative_spread", "fraction", "relative_spread"),
+        ("l1_imbalance", "[-1, 1]", "imbalance_L1"),
+        ("total_imbalance", "[-1, 1]", "total_imbalance"),
+    )
+    held = "sum of {} x time in force / sum of time; in force until the next row, at most 300 s, within the bar"
+    return (
+        Feature("open", "quote", "the first mid_price", _HOUSE, "S27"),
+        Feature("high", "quote", "the largest mid_price", _HOUSE, "S27"),
+        Feature("low", "quote", "the smallest mid_price", _HOUSE, "S27"),
+        Feature("close", "quote", "the last mid_price", _HOUSE, "S27"),
+        Feature("min_spread", "quote", "the smallest spread", _HOUSE, "S27"),
+        Feature("max_spread", "quote", "the largest spread", _HOUSE, "S27"),
+        *(Feature(f"mean_{name}", unit, f"mean of {column} over rows", _HOUSE, "S27") for name, unit, column in means),
+        *(Feature(f"tw_{name}", unit, held.format(column), _HOUSE, "A28") for name, unit, column in means),
+        *(Feature(f"sum_{name}", "base", f"sum of {name}", _HOUSE, "S27") for name in ("ofi", "mlofi", "tfi")),
+    )
+
+
+def _variation(options: FeatureOptions) -> tuple[Feature, ...]:
+    """S28, S29, A29, A31 to A33: of the n log returns r that end in the bar, those after a reset left out."""
+    rv, ads = "Andersen, Bollerslev, Diebold and Labys 2003", "Andersen, Dobrev and Schaumburg 2012"
+    bns, skew = "Barndorff-Nielsen and Shephard 2004", "Amaya, Christoffersen, Jacobs and Vasquez 2015"
+    bks = "Barndorff-Nielsen, Kinnebrock and Shephard 2010"
+    ratio = "Var of sums of {q} returns in a row / ({q} Var of returns), population moments, about the bar's mean"
+    return (
+        Feature("realized_variance", "1", "sum r^2; a return across the edge is of the later bar", rv, "S28"),
+        Feature("daily_vol_ann", "1/sqrt(year)", "sqrt(realized_variance x 86400/length x 365)", _HOUSE, "S29"),
+        *(
+            Feature(f"variance_ratio_{q}", "1", ratio.format(q=q), "Lo and MacKinlay 1988", "A29")
+            for q in options.variance_ratio_lags
+        ),
+        Feature("bpv", "1", "pi/2 n/(n-1) sum |r_i| |r_i-1|", bns, "A31"),
+        Feature("jump_ratio", "[0, 1]", "max(0, 1 - bpv / realized_variance)", bns, "A31"),
+        Feature(
+            "zero_frac", "fraction", "share of returns that are 0: they bias bpv, medrv and minrv down", bns, "A31"
+        ),
+        Feature("medrv", "1", "pi/(6 - 4 sqrt(3) + pi) n/(n-2) sum median(|r_i-1|, |r_i|, |r_i+1|)^2", ads, "A32"),
+        Feature("minrv", "1", "pi/(pi - 2) n/(n-1) sum min(|r_i|, |r_i+1|)^2", ads, "A32"),
+        Feature("rs_plus", "1", "sum r^2 of r > 0", bks, "A33"),
+        Feature("rs_minus", "1", "sum r^2 of r < 0", bks, "A33"),
+        Feature("signed_jump", "1", "rs_plus - rs_minus", "Patton and Sheppard 2015", "A33"),
+        Feature("rskew", "1", "sqrt(n) sum r^3 / realized_variance^1.5", skew, "A33"),
+        Feature("rkurt", "1", "n sum r^4 / realized_variance^2", skew, "A33"),
+        Feature("rq", "1", "n/3 sum r^4", bns, "A33"),
+    )
+
+
+def _ranges(options: FeatureOptions) -> tuple[Feature, ...]:
+    """A35: of the mid prices O, H, L, C of a bar; null with fewer than two rows."""
+    zhang = "s_o^2 + k s_c^2 + (1 - k) mean of rogers_satchell, k = .34/(1.34 + ({n}+1)/({n}-1)), over {n} bars"
+    return (
+        Feature("parkinson", "1", "ln(H/L)^2 / (4 ln 2)", "Parkinson 1980", "A35"),
+        Feature("garman_klass", "1", "ln(H/L)^2/2 - (2 ln 2 - 1) ln(C/O)^2", "Garman and Klass 1980", "A35"),
+        Feature(
+            "rogers_satchell",
+            "1",
+            "u(u - c) + d(d - c), with u, d, c = ln of H, L, C / O",
+            "Rogers and Satchell 1991",
+            "A35",
+        ),
+        *(
+            Feature(f"yang_zhang_{n}", "1", zhang.format(n=n), "Yang and Zhang 2000", "A35")
+            for n in options.yang_zhang_bars
+        ),
+    )
