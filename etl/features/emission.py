@@ -38,7 +38,8 @@ COUNTS = (
     CELL_VALID,  # valid events in it
     CELL_CROSSED,
     CELL_RESET,
-    CELL_KNOWN_NS,
+    KNOWN_NS_MAX,  # when all that rows so far depend on had arrived
+    IS_MISSING,  # something, before the next event
     HAS_GAP,  # since the last valid row
     FIRST_TRADE_NS,
     LAST_SIGN,
@@ -47,7 +48,7 @@ COUNTS = (
     VERSION,  # of l2: of the message applied last; NEVER: unknown
     SOURCE,  # 0 unknown, 1 snapshots, 2 l2
     PLACES,
-) = range(22)
+) = range(23)
 
 # rows of `Filled.times`, `Filled.counts` and `Filled.flags`
 ROW_NS, BOOK_NS, KNOWN_NS = range(3)
@@ -107,7 +108,7 @@ def take(memory, trades, out, moment, sides):  # type: ignore[no-untyped-def]
     t, known, has_gap = moment
     bids, asks = sides
     if has_gap:
-        clock[HAS_BREAK] = clock[HAS_GAP] = 1
+        clock[HAS_BREAK] = clock[IS_MISSING] = 1
         tally[GAPS] += 1
     is_two_sided = bids > 0 and asks > 0
     is_crossed = is_two_sided and event[BID_PRICE, 0] > event[ASK_PRICE, 0]
@@ -119,6 +120,8 @@ def take(memory, trades, out, moment, sides):  # type: ignore[no-untyped-def]
     if clock[CELL_NS] != NEVER and t > clock[CELL_NS]:
         emit(memory, trades, out)
     tally[EVENTS] += 1
+    clock[HAS_GAP] |= clock[IS_MISSING]
+    clock[IS_MISSING] = 0
     if is_valid:
         _follow(memory, t)
         memory.valid[:] = event
@@ -134,7 +137,7 @@ def take(memory, trades, out, moment, sides):  # type: ignore[no-untyped-def]
         tally[ONE_SIDED] += (bids > 0) != (asks > 0)
     clock[LAST_NS] = t
     clock[CELL_NS] = t if memory.interval_ns == 0 else -(-t // memory.interval_ns) * memory.interval_ns
-    clock[CELL_KNOWN_NS] = max(clock[CELL_KNOWN_NS], known)
+    clock[KNOWN_NS_MAX] = max(clock[KNOWN_NS_MAX], known)
     if memory.interval_ns == 0:
         emit(memory, trades, out)
 
@@ -199,10 +202,10 @@ def emit(memory, trades, out):  # type: ignore[no-untyped-def]
     else:
         _fill_other(memory, out, row)
     out.flags[ROW_GAP, row] = clock[HAS_GAP]
-    out.times[KNOWN_NS, row] = clock[CELL_KNOWN_NS]
+    out.times[KNOWN_NS, row] = clock[KNOWN_NS_MAX]
     if clock[CELL_VALID]:
         clock[HAS_GAP] = 0
-    clock[CELL_NS] = clock[CELL_KNOWN_NS] = NEVER
+    clock[CELL_NS] = NEVER
     clock[CELL_VALID] = clock[CELL_CROSSED] = clock[CELL_RESET] = 0
     memory.flow[:] = 0.0
 
@@ -238,7 +241,7 @@ def _take_trades(memory, trades, out):  # type: ignore[no-untyped-def]
     while filled[FILLED_TRADES] < clock[MET] and trades.t_ns[filled[FILLED_TRADES]] <= clock[CELL_NS]:
         i = filled[FILLED_TRADES]
         out.trade_row[i], out.trade_dropped[i] = filled[FILLED_VALID], clock[CELL_RESET]
-        clock[CELL_KNOWN_NS] = max(clock[CELL_KNOWN_NS], trades.known_ns[i])
+        clock[KNOWN_NS_MAX] = max(clock[KNOWN_NS_MAX], trades.known_ns[i])
         if trades.has_gap[i]:
             clock[HAS_GAP] = 1
         filled[FILLED_TRADES] += 1

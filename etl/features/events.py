@@ -36,7 +36,7 @@ class BookEvents:
             em.VALID_NS,
             em.OTHER_NS,
             em.CELL_NS,
-            em.CELL_KNOWN_NS,
+            em.KNOWN_NS_MAX,
             em.VERSION,
             em.FIRST_TRADE_NS,
         ):

@@ -14,8 +14,8 @@ from etl.features.emission import (
     DROPPED_DEEP,
     GAPS,
     HAS_BREAK,
-    HAS_GAP,
     INVALID_LEVELS,
+    IS_MISSING,
     IS_TRUSTED,
     JOINED_LEVELS,
     LAST_NS,
@@ -86,7 +86,7 @@ def _take_message(memory, trades, out, levels, rows):  # type: ignore[no-untyped
 def _distrust(memory):  # type: ignore[no-untyped-def]
     """The book may be wrong until the next snapshot, which begins anew."""
     memory.clock[IS_TRUSTED] = 0
-    memory.clock[HAS_BREAK] = memory.clock[HAS_GAP] = 1
+    memory.clock[HAS_BREAK] = memory.clock[IS_MISSING] = 1
 
 
 @njit(cache=True)

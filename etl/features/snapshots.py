@@ -6,8 +6,8 @@ from numba import njit
 from etl.features.emission import (
     GAPS,
     HAS_BREAK,
-    HAS_GAP,
     INVALID_LEVELS,
+    IS_MISSING,
     JOINED_LEVELS,
     LAST_NS,
     OUT_OF_ORDER,
@@ -31,7 +31,7 @@ def take_snapshots(memory, trades, out, moments, sides):  # type: ignore[no-unty
         if t_ns[i] < clock[LAST_NS]:
             memory.tally[OUT_OF_ORDER] += 1
             if has_gap[i]:
-                clock[HAS_BREAK] = clock[HAS_GAP] = 1
+                clock[HAS_BREAK] = clock[IS_MISSING] = 1
                 memory.tally[GAPS] += 1
             continue
         levels = (

@@ -119,7 +119,7 @@ def simulated(
         hidden.sides = hidden.fresh() if place == 0 else hidden.changed()
         is_marked = rng.random() < gap_marks
         made.snapshots.append(hidden.snapshot(t_ns, gap_before=is_marked))
-        whole = place == 0 or rng.random() < 0.02
+        whole = place == 0 or is_marked or rng.random() < 0.02
         made.messages.append(hidden.message(t_ns, before, gap_before=is_marked, whole=whole))
         in_burst = rng.randrange(5, 15) if rng.random() < 0.01 else max(0, in_burst - 1)
         pause_ns = 1_000_000 if in_burst else rng.choice(PAUSES_NS)

@@ -164,6 +164,21 @@ def test_a_hole_in_the_books_begins_anew_even_where_a_crossed_book_shows_it() ->
     assert (counts["gaps"], counts["resets"]) == (1, 1)
 
 
+def test_a_hole_marks_the_row_after_it_and_not_the_one_that_is_still_open() -> None:
+    frame = snapshots([(k * S // 2, [(100.0, k)], [(101.0, 1)]) for k in range(1, 6)], gaps=[2])
+    rows, _ = rows_of(frame, options=GRID)
+    assert rows.t_ns.tolist() == [S, 2 * S, 3 * S]
+    assert rows.has_gap.tolist() == [False, True, False]
+
+
+def test_a_row_is_known_when_all_that_it_depends_on_had_arrived() -> None:
+    arrived = pl.Series([5 * S, 3 * S, 6 * S]).cast(pl.Datetime("ns", "UTC"))
+    frame = snapshots([(k * S, [(100.0, k)], [(101.0, 1)]) for k in (1, 2, 3)]).with_columns(capture_ts=arrived)
+    late = trades([(2 * S, 100, 1, "buy")]).with_columns(known_at=pl.Series([9 * S]).cast(pl.Datetime("ns", "UTC")))
+    rows, _ = rows_of(frame, late)
+    assert rows.known_ns.tolist() == [5 * S, 9 * S, 9 * S]
+
+
 def test_a_silence_of_exactly_the_staleness_is_bridged_and_a_nanosecond_more_is_not() -> None:  # F10
     for more, is_reset in ((0, False), (1, True)):
         rows, _ = rows_of(snapshots([(5, *S0[1:]), (5 + 300 * S + more, *S1[1:])]))

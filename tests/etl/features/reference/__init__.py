@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tests.etl.features.reference.book_bars import bar_rows
 from tests.etl.features.reference.books import Message, Snapshot, kept_books
-from tests.etl.features.reference.emission import Row, rows_of
+from tests.etl.features.reference.emission import Row, rows_of, since_valid
 from tests.etl.features.reference.integrated import Integrated
 from tests.etl.features.reference.kyle_vpin import Vpin, kyle
 from tests.etl.features.reference.motion_flow import motion, orderflow, tradeflow
@@ -50,7 +50,7 @@ def book_rows(
     known_ns = 0
     table = []
     for row in rows:
-        arrived = [trade.t_ns for trade in prints if trade.t_ns <= row.t_ns]
+        arrived = [trade.t_ns for trade in prints if row.is_valid and trade.t_ns <= row.t_ns]
         known_ns = max(known_ns, *(book.known_ns for book in row.books), *arrived)
         table.append(
             {
@@ -71,7 +71,7 @@ def facts_columns(row: Row, source: str) -> Columns:
         "is_locked": row.book.is_locked,
         "is_crossed": row.book.is_crossed,
         "is_one_sided": row.book.is_one_sided,
-        "has_gap": any(book.gap_before for book in row.books),
+        "has_gap": any(book.gap_before for book in since_valid(row)),
         "levels_bid": len(row.book.bids),
         "levels_ask": len(row.book.asks),
         "n_updates": len(row.steps),

@@ -81,7 +81,7 @@ def cleaned(levels: Levels, *, is_bid: bool, max_levels: int) -> Side:
 
 
 def states(events: Sequence[Snapshot | Message]) -> Iterator[tuple[Snapshot | Message, Levels, Levels]]:
-    """Each event with the whole book after it; changes before the first whole book have none."""
+    """Each event with the whole book after it; changes of a book that is not whole have none."""
     sides: dict[str, dict[float, float]] | None = None
     for event in events:
         if isinstance(event, Snapshot):
@@ -89,6 +89,8 @@ def states(events: Sequence[Snapshot | Message]) -> Iterator[tuple[Snapshot | Me
             continue
         if event.is_snapshot:
             sides = {"bid": {}, "ask": {}}
+        elif event.gap_before:
+            sides = None
         for side, price, size in event.levels:
             if sides is None:
                 break
@@ -113,7 +115,7 @@ def kept_books(events: Sequence[Snapshot | Message], options: Options) -> tuple[
     has_whole_book = False
     for event, bids, asks in states(events):
         is_marked |= event.gap_before
-        has_whole_book |= isinstance(event, Snapshot) or event.is_snapshot
+        has_whole_book = isinstance(event, Snapshot) or event.is_snapshot or (has_whole_book and not event.gap_before)
         if not has_whole_book:
             dropped["n_before_snapshot"] += 1
             continue
@@ -129,9 +131,23 @@ def kept_books(events: Sequence[Snapshot | Message], options: Options) -> tuple[
                 dropped["n_out_of_order"] += 1
                 continue
             book = replace(book, t_ns=books[-1].t_ns)
-        if books and (book.t_ns, book.bids, book.asks) == (books[-1].t_ns, books[-1].bids, books[-1].asks):
+        if is_same(book, books):
             dropped["n_same"] += 1
             continue
         books.append(book)
         is_marked = False
     return books, dropped
+
+
+def is_same(book: Book, before: Sequence[Book]) -> bool:
+    """Whether the book was there at its time. What is not valid may lie between: it changes no other row (F9).
+
+    After a gap a valid book is the first of what follows, the same or not.
+    """
+    last = before[-1] if before else None
+    if book.is_valid:
+        since = next((place for place in range(len(before), 0, -1) if before[place - 1].is_valid), 0)
+        last = before[since - 1] if since else None
+        if book.gap_before or any(other.gap_before for other in before[since:]):
+            return False
+    return last is not None and (book.t_ns, book.bids, book.asks) == (last.t_ns, last.bids, last.asks)

@@ -29,6 +29,7 @@ class Row:
     start: "Row | None" = field(
         repr=False
     )  # the valid row where the state it may look back on begins; itself if that is here
+    skipped: tuple[Book, ...] = ()  # between `previous` and this one
 
     @property
     def is_valid(self) -> bool:
@@ -71,6 +72,7 @@ def rows_of(books: Sequence[Book], options: Options) -> list[Row]:
 
     rows: list[Row] = []
     previous: Row | None = None
+    skipped: tuple[Book, ...] = ()
     for (t_ns, _), places in groupby(range(len(books)), key=cell):
         cell_places = list(places)
         row = Row(
@@ -79,11 +81,12 @@ def rows_of(books: Sequence[Book], options: Options) -> list[Row]:
             tuple(steps[place] for place in cell_places if place in steps),
             previous,
             previous.start if previous else None,
+            skipped,
         )
         if row.is_reset:
             row.start = row
         rows.append(row)
-        previous = row if row.is_valid else previous
+        previous, skipped = (row, ()) if row.is_valid else (previous, skipped + row.books)
     return rows
 
 
@@ -101,3 +104,8 @@ def all_past(row: Row) -> list[Row]:
     while past[-1].previous is not None:
         past.append(past[-1].previous)
     return past[::-1]
+
+
+def since_valid(row: Row) -> list[Book]:
+    """The books since the valid row before this one, its own included."""
+    return [*row.skipped, *row.books]
