@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -118,8 +117,9 @@ def entries(model: type[BaseModel]) -> Iterator[Entry]:
 def kind(annotation: Any, *, metadata: list[Any] | tuple[Any, ...] = ()) -> str:
     """What a value of this type must be, in words.
 
-    >>> kind(Annotated[int, Ge(1), Le(5)])
-    'whole number, 1 to 5'
+    >>> from msgspec import Meta
+    >>> kind(Annotated[int, Meta(ge=1, le=5)]), kind(tuple[Annotated[float, Meta(gt=0)], ...])
+    ('whole number, 1 to 5', 'list of number, above 0')
     """
     annotation, metadata = _bare(annotation, tuple(metadata))
     arguments = [argument for argument in get_args(annotation) if argument not in {type(None), ...}]
@@ -145,13 +145,16 @@ def _entries(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[Entry]:
 
 
 def _bounds(metadata: tuple[Any, ...]) -> str:
-    limits = [item for part in metadata for item in (getattr(part, "metadata", None) or [part])]
-    low = next((item.ge for item in limits if isinstance(item, Ge)), None)
-    above = next((item.gt for item in limits if isinstance(item, Gt)), None)
-    high = next((item.le for item in limits if isinstance(item, Le)), None)
+    """The limits that annotations of pydantic or msgspec set."""
+    items = [item for part in metadata for item in (getattr(part, "metadata", None) or [part])]
+    low, above, high, below = (
+        next((limit for item in items if (limit := getattr(item, name, None)) is not None), None)
+        for name in ("ge", "gt", "le", "lt")
+    )
     if low is not None and high is not None:
         return f", {low} to {high}"
-    return f", above {above}" if above is not None else ""
+    told = (("above", above), ("at least", low), ("at most", high), ("below", below))
+    return "".join(f", {word} {limit}" for word, limit in told if limit is not None)
 
 
 def _bare(annotation: Any, metadata: tuple[Any, ...] = ()) -> tuple[Any, tuple[Any, ...]]:
