@@ -49,7 +49,7 @@ class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """exp: weights exp(-alpha m); power: alpha ** m."""
     use_dynamic_spread_regime: bool = True
     """Whether the regime goes by the spreads of the last window; false: by tight_spread_threshold alone."""
-    spread_regime_window: Positive = 300.0
+    spread_regime_window: Annotated[float, Meta(gt=0, le=3600)] = 300.0
     """Seconds of spreads that the regime compares with."""
     spread_tight_percentile: Share = 0.2
     """At or below this mid-rank a spread is tight."""

@@ -70,15 +70,15 @@ def mean_level_size(row: Row, options: Options) -> Fraction:
 
 
 def regime_of(row: Row, options: Options) -> tuple[float | None, int, str]:
-    """S17: mid-rank among the rows of the last W seconds without this one, the regime, and which rule told it."""
-    own = row.book.spread / row.book.mid
+    """S17: mid-rank of the quote spread among the rows of the last W seconds without this one, the regime, the rule."""
+    own = row.book.spread
     history = [
-        earlier.book.spread / earlier.book.mid
+        earlier.book.spread
         for earlier in kept_for_regime(row)[:-1]
         if row.t_ns - earlier.t_ns < seconds_ns(options.spread_regime_window)
     ]
     if not options.use_dynamic_spread_regime or len(history) < REGIME_OBS_MIN:
-        return None, -1 if own <= exact(options.tight_spread_threshold) else 0, "static"
+        return None, -1 if own / row.book.mid <= exact(options.tight_spread_threshold) else 0, "static"
     lower, same = sum(x < own for x in history), sum(x == own for x in history)
     rank = Fraction(2 * lower + same, 2 * len(history))
     if rank <= exact(options.spread_tight_percentile):

@@ -1,0 +1,70 @@
+"""Where a value stands among those of a window of time before it: mid-ranks."""
+
+import numpy as np
+from numba import njit
+
+from etl.features.rows import Floats, Int64s
+from etl.features.saved import Arrays
+
+
+class TimeRanks:
+    """The mid-rank of each value among those of (t - window, t] before it: (#less + #equal / 2) / n.
+
+    The window is kept as its different values in order and how often each is there, so that a step costs as much as
+    there are different values: spreads have few. Its memory is in `state`, under names that begin with `ranks.`.
+    """
+
+    def __init__(self, window_s: float, *, at_least: int, state: Arrays) -> None:
+        self._window_ns, self._at_least, self._state = round(window_s * 1e9), at_least, state
+        state["ranks.t"], state["ranks.x"] = np.empty(0, np.int64), np.empty(0)
+        state["ranks.values"], state["ranks.counts"] = np.empty(0), np.empty(0, np.int64)
+
+    def update(self, t_ns: Int64s, x: Floats) -> Floats:
+        """The mid-rank of each value, NaN where fewer than `at_least` are before it. Times ascend; no x is NaN."""
+        state = self._state
+        held = len(state["ranks.t"])
+        t, own = np.concatenate([state["ranks.t"], t_ns]), np.concatenate([state["ranks.x"], x])
+        values = np.concatenate([state["ranks.values"], np.zeros(len(x))])
+        counts = np.concatenate([state["ranks.counts"], np.zeros(len(x), np.int64)])
+        out = np.full(len(x), np.nan)
+        window = values, counts, len(state["ranks.values"])
+        head, n = _rank(t, own, held, window, self._window_ns, self._at_least, out)
+        state["ranks.t"], state["ranks.x"] = t[head:].copy(), own[head:].copy()
+        state["ranks.values"], state["ranks.counts"] = values[:n].copy(), counts[:n].copy()
+        return out
+
+
+@njit(cache=True)
+def _rank(t, x, first, window, window_ns, at_least, out):  # type: ignore[no-untyped-def]
+    values, counts, n = window
+    head = 0
+    for i in range(first, len(t)):
+        while head < i and t[head] <= t[i] - window_ns:
+            n = _remove(values, counts, n, x[head])
+            head += 1
+        place = np.searchsorted(values[:n], x[i])
+        is_there = place < n and values[place] == x[i]
+        if i - head >= at_least:
+            less = counts[:place].sum()
+            equal = counts[place] if is_there else 0
+            out[i - first] = (less + equal / 2) / (i - head)
+        if is_there:
+            counts[place] += 1
+            continue
+        for j in range(n, place, -1):
+            values[j], counts[j] = values[j - 1], counts[j - 1]
+        values[place], counts[place] = x[i], 1
+        n += 1
+    return head, n
+
+
+@njit(cache=True)
+def _remove(values, counts, n, x):  # type: ignore[no-untyped-def]
+    """How many different values are left without one that is there."""
+    place = np.searchsorted(values[:n], x)
+    counts[place] -= 1
+    if counts[place]:
+        return n
+    for j in range(place, n - 1):
+        values[j], counts[j] = values[j + 1], counts[j + 1]
+    return n - 1
