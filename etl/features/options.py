@@ -141,3 +141,12 @@ def seconds_label(seconds: float) -> str:
     ('300s', '0.5s')
     """
     return f"{seconds:g}s"
+
+
+def number_label(number: float) -> str:
+    """A number as it stands in the name of a column, all digits of it.
+
+    >>> number_label(1e6), number_label(0.5)
+    ('1000000', '0.5')
+    """
+    return str(int(number)) if number == int(number) else str(number)

@@ -27,6 +27,9 @@ class Price(StatelessFamily):
                 "Gatheral and Oomen 2010 (weighted mid)",
                 "S2",
             ),
+            Feature("micro_dev", "[-1, 1]", "(microprice - mid) / (spread / 2)", _HOUSE, "A8"),
+            Feature("queue_log_ratio", "1", "ln(q_b0 / q_a0)", _HOUSE, "A1"),
+            *(Feature(f"gap_{side}", "bps", "|p_1 - p_0| / mid * 1e4", _HOUSE, "A11") for side in ("bid", "ask")),
         )
 
     def update(self, rows: Rows) -> dict[str, Floats]:
@@ -37,10 +40,22 @@ class Price(StatelessFamily):
         spread = ask - bid
         relative = spread / mid
         micro = (bid * ask_size + ask * bid_size) / (bid_size + ask_size)
+        # the same as from the microprice, where the difference of two nearly equal prices would be mostly rounding
+        deviation = np.where(spread > 0, (bid_size - ask_size) / (bid_size + ask_size), np.nan)
         return {
             "mid_price": mid,
             "spread": spread,
             "relative_spread": relative,
             "relative_spread_bps": relative * 1e4,
             "microprice": np.clip(micro, bid, ask),  # rounding must not put it outside of the spread
+            "micro_dev": deviation,
+            "queue_log_ratio": np.log(bid_size / ask_size),
+            "gap_bid": _gap_bps(rows.bid_price, mid),
+            "gap_ask": _gap_bps(rows.ask_price, mid),
         }
+
+
+def _gap_bps(price: Floats, mid: Floats) -> Floats:
+    if price.shape[1] < 2:
+        return np.full(len(mid), np.nan)
+    return np.abs(price[:, 1] - price[:, 0]) / mid * 1e4

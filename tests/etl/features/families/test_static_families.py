@@ -17,7 +17,16 @@ from tests.etl.features.reference.static import structural
 CHOICES: list[dict[str, object]] = [
     {},
     {"max_levels": 3, "ofi_levels": 1, "depth_levels": 2, "smart_depth_kind": "index", "level_columns": False},
+    {
+        "bands_bps": (0, 2, 7.5, 30),
+        "slope_kinds": ("gn", "ns"),
+        "lot_size": 0.5,
+        "cost_base_sizes": (0.002, 7),
+        "cost_quote_sizes": (0.5, 1e6),
+    },
+    {"max_levels": 1, "ofi_levels": 1, "bands_bps": (0, 20), "cost_quote_sizes": ()},
 ]
+NAMES = ["default", "few levels", "everything", "one level"]
 sizes = st.sampled_from([0.001, 1.0, 2.5, 7.0, 1e6])
 steps = st.lists(st.tuples(st.integers(1, 300), sizes), max_size=6)
 
@@ -41,7 +50,7 @@ def told(book: tuple[object, ...], chosen: dict[str, object]) -> dict[str, float
     return {name: float(values[0]) for name, values in computed(made_by, made_rows([book], options=options)).items()}
 
 
-@pytest.mark.parametrize("chosen", CHOICES, ids=["default", "few levels"])
+@pytest.mark.parametrize("chosen", CHOICES, ids=NAMES)
 @given(book=books())
 def test_each_feature_is_the_references(
     book: tuple[list[tuple[float, float]], list[tuple[float, float]]], chosen: dict[str, object]
@@ -65,4 +74,6 @@ def test_a_level_beyond_the_last_changes_nothing(
 ) -> None:
     t, bids, asks = book
     few = CHOICES[1]
-    assert told(book, few) == told((t, [*bids, (1.0, 5.0)], [*asks, (1e6, 5.0)]), few)
+    assert told(book, few) == pytest.approx(
+        told((t, [*bids, (1.0, 5.0)], [*asks, (1e6, 5.0)]), few), rel=0, abs=0, nan_ok=True
+    )
