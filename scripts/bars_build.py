@@ -10,10 +10,11 @@ from etl.tapes.building import Ending
 from etl.tapes.columns import SideNames
 from etl.tapes.files import Period
 from etl.tapes.moments import TimeUnit
-from scripts.bars_described import bar_set_of, layout_of, streams_of
+from scripts.bars_described import bar_set_of, layout_of
 from scripts.bars_job import Job, from_files, from_lake
 from scripts.config_commands import ConfigFile
 from scripts.moments import period
+from scripts.stream_options import streams_of
 from scripts.watch import etl_options
 
 Listed: TypeAlias = list[str] | None

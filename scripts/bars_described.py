@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from config.sources import value_of
-from etl.core.config import BarSet, FilterSpec
+from etl.core.config import BarSet
 from etl.tapes.columns import Layout, SideNames
 from etl.tapes.moments import TimeUnit
 from scripts.bar_sets import SetRefused, described
@@ -42,14 +42,6 @@ def layout_of(
         side_names=side_names,
         skip_bad=skip_bad,
     )
-
-
-def streams_of(exchanges: Sequence[str] | None, symbols: Sequence[str] | None) -> FilterSpec:
-    """The streams of `--exchange` and `--symbol`. Raises: typer.BadParameter."""
-    try:
-        return FilterSpec(tuple(exchanges or ()), tuple(symbols or ()))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def _pair(text: str, *, option: str) -> tuple[str, str]:

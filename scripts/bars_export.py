@@ -10,6 +10,7 @@ import typer
 from config.config import DEFAULT_FILE, load_config
 from etl.bars.filling import filled
 from scripts.bars_choice import chosen_streams
+from scripts.bars_file import readable
 from scripts.config_commands import ConfigFile
 from scripts.moments import period
 from scripts.stream_options import BarsSince, BarsUntil, Exchanges, Symbols
@@ -50,16 +51,17 @@ def export(
     streams = chosen_streams(load_config(config).lake(), [bar_set], exchanges=exchange or (), symbols=symbol or ())
     if len(sets := {stream.bar_set for stream in streams}) > 1:
         raise InputUnreadable(f"{bar_set!r} is the beginning of {', '.join(sorted(sets))}", hint="Name one whole")
-    facts = pl.read_parquet_metadata(streams[0].files()[0])
-    parts = [stream.scan(*span) for stream in streams]
-    if fill != "none":
-        interval = _interval(streams[0], facts)
-        parts = [filled(part.collect(), interval=interval, fill=fill).lazy() for part in parts]
-    bars = pl.concat(parts, how="diagonal")
-    count = bars.select(pl.len()).collect().item()
-    if not count:
-        raise InputUnreadable("no bars in that period", hint="Name a longer one with --since and --until")
-    _write(bars, output, kind, {name: value for name, value in facts.items() if name.startswith("daedalus.")})
+    with readable(streams[0].bar_set):
+        facts = pl.read_parquet_metadata(streams[0].files()[0])
+        parts = [stream.scan(*span) for stream in streams]
+        if fill != "none":
+            interval = _interval(streams[0], facts)
+            parts = [filled(part.collect(), interval=interval, fill=fill).lazy() for part in parts]
+        bars = pl.concat(parts, how="diagonal")
+        count = bars.select(pl.len()).collect().item()
+        if not count:
+            raise InputUnreadable("no bars in that period", hint="Name a longer one with --since and --until")
+        _write(bars, output, kind, {name: value for name, value in facts.items() if name.startswith("daedalus.")})
     names = ", ".join(f"{stream.exchange} {stream.symbol}" for stream in streams)
     typer.echo(f"{streams[0].bar_set} of {names}: {count:,} rows, {output}")
 

@@ -1,9 +1,11 @@
 """Bars from a file that a person names, Parquet, CSV or Arrow; and reading that fails with a line."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
 from etl.bars.statistics import KEYS
 from shared.errors import InputUnreadable
@@ -12,6 +14,7 @@ _READERS: dict[str, Callable[[Path], pl.LazyFrame]] = {
     ".parquet": lambda path: pl.scan_parquet(path, hive_partitioning=False),
     ".csv": lambda path: pl.scan_csv(path, try_parse_dates=True),
     ".arrow": pl.scan_ipc,
+    ".ipc": pl.scan_ipc,
     ".feather": pl.scan_ipc,
 }
 
@@ -51,8 +54,18 @@ def collected(bars: pl.LazyFrame, name: str) -> pl.DataFrame:
 
     Raises: InputUnreadable: a file of it is damaged, or was replaced while it was read.
     """
-    try:
+    with readable(name):
         return bars.collect()
-    except (pl.exceptions.PolarsError, FileNotFoundError) as error:
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """What fails in here fails with a line.
+
+    Raises: InputUnreadable: a file of what `name` names is damaged, or was replaced while it was read.
+    """
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pa.ArrowException, FileNotFoundError) as error:
         reason = str(error).splitlines()[0]
         raise InputUnreadable(f"{name}: cannot be read: {reason}", hint="Try again; if it stays, rebuild it") from error

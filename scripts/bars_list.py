@@ -12,6 +12,7 @@ from rich.table import Table
 
 from config.config import DEFAULT_FILE, load_config
 from scripts.bars_choice import chosen_streams
+from scripts.bars_file import readable
 from scripts.config_commands import ConfigFile
 from scripts.wide_table import fits, print_whole
 from storage.bar_sets import BarStream
@@ -47,14 +48,16 @@ def list_sets(
 
 def _listed(name: str, streams: list[BarStream]) -> Listed:
     files = [file for stream in streams for file in stream.files()]
-    facts = pl.read_parquet_metadata(files[-1])
-    spans = [_span(stream) for stream in streams]
+    with readable(name):
+        facts = pl.read_parquet_metadata(files[-1])
+        spans = [_span(stream) for stream in streams]
+        bars = sum(pq.read_metadata(file).num_rows for file in files)
     return Listed(
         bar_set=name,
         type=facts.get("daedalus.bar_type", name.partition("-")[0]),
         parameters=json.loads(facts.get("daedalus.parameters", "{}")),
         streams=[f"{stream.exchange} {stream.symbol}" for stream in streams],
-        bars=sum(pq.read_metadata(file).num_rows for file in files),
+        bars=bars,
         first=min(first for first, _ in spans),
         last=max(last for _, last in spans),
         size_bytes=sum(file.stat().st_size for file in files),

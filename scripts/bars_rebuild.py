@@ -8,10 +8,9 @@ from config.config import DEFAULT_FILE, load_config
 from etl.bars import bar_set_id
 from etl.core.config import BarSet
 from etl.core.rebuild import Rebuilding, Rebuilt
-from scripts.bars_described import streams_of
 from scripts.config_commands import ConfigFile
 from scripts.moments import moment
-from scripts.stream_options import Exchanges, Symbols
+from scripts.stream_options import Exchanges, Symbols, streams_of
 from scripts.watch import etl_options
 from shared.errors import SettingsInvalid
 

@@ -16,10 +16,10 @@ from scripts.config_commands import ConfigFile
 from scripts.known_names import stored_names, unknown_names
 from scripts.moments import period
 from scripts.side_verdicts import inverted_lines, side_lines, side_rows
-from scripts.stream_options import Channels, Exchanges, Symbols
+from scripts.stream_options import Channels, Exchanges, Symbols, streams_of
 from scripts.unsealed import read_unsealed
 from scripts.wide_table import fits, print_whole, whole_lines
-from shared.partitioning import Lake, stored_exchange, stored_symbol
+from shared.partitioning import Lake
 from storage.completeness import Account, StreamSum
 from storage.gaps import latest, read_gaps
 from storage.inspection import Inspection, Scope
@@ -47,12 +47,8 @@ def check(
 
     Exit code 1: not proven, or a feed whose stored sides are inverted.
     """
-    scope = Scope(
-        tuple(stored_exchange(name) for name in exchange or ()),
-        tuple(stored_symbol(name) for name in symbol or ()),
-        tuple(channel or ()),
-        *period(since, until),
-    )
+    streams = streams_of(exchange, symbol)
+    scope = Scope(streams.exchanges, streams.symbols, tuple(channel or ()), *period(since, until))
     settings = load_config(config)
     lake = settings.lake()
     sums, problems, files = examine(lake, scope, deep=deep)

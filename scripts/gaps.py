@@ -13,10 +13,10 @@ from scripts.config_commands import ConfigFile
 from scripts.gaps_table import show
 from scripts.known_names import stored_names, unknown_names
 from scripts.moments import period
-from scripts.stream_options import Channels, Exchanges, Symbols
+from scripts.stream_options import Channels, Exchanges, Symbols, streams_of
 from scripts.unsealed import Unsealed, read_unsealed
 from shared.errors import InputUnreadable
-from shared.partitioning import Lake, stored_exchange, stored_symbol
+from shared.partitioning import Lake
 from shared.rows import GAP_CAUSES, GAP_STATUSES
 from storage.gaps import GapFilter, latest, read_gaps, running_at
 from storage.published import log_paths, scan_log
@@ -42,9 +42,10 @@ def gaps(
     """List the gaps of the lake, the latest word on each, those of open journals included."""
     _known(cause, GAP_CAUSES, "cause")
     _known(status, GAP_STATUSES, "status")
+    streams = streams_of(exchange, symbol)
     where = GapFilter(
-        tuple(stored_exchange(name) for name in exchange or ()),
-        tuple(stored_symbol(name) for name in symbol or ()),
+        streams.exchanges,
+        streams.symbols,
         tuple(channel or ()),
         tuple(cause or ()),
         tuple(status or ()),

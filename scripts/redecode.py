@@ -22,12 +22,12 @@ from ingestion.writers.parquet_writer import StreamingParquetWriter, WriterOptio
 from ingestion.writers.segments import SegmentOptions
 from scripts.config_commands import ConfigFile
 from scripts.moments import moment
-from scripts.stream_options import Symbols
+from scripts.stream_options import Symbols, streams_of
 from scripts.unsealed import read_unsealed
 from shared.clock import SystemClock, us_from_utc
 from shared.disk import Disk
 from shared.errors import InputUnreadable
-from shared.partitioning import Lake, stored_exchange, stored_symbol
+from shared.partitioning import Lake, stored_exchange
 from shared.rows import TABLE_OF, Row
 from storage.comparison import COMPARED, Difference, Window, compare
 from storage.frames import FrameFiles, frame_files, published, read_frames
@@ -182,10 +182,7 @@ def _chosen(
         raise typer.BadParameter(f"no table {unknown[0]!r} is decoded from frames; {', '.join(sorted(COMPARED))} are")
     if since is not None and until is not None and since >= until:
         raise typer.BadParameter(f"--since {since:%Y-%m-%dT%H:%M:%S} is not before --until {until:%Y-%m-%dT%H:%M:%S}")
-    try:
-        wanted = frozenset(stored_symbol(name) for name in symbols or ())
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    wanted = frozenset(streams_of(None, symbols).symbols)
     start_us = _ALWAYS.start_us if since is None else us_from_utc(since)
     end_us = _ALWAYS.end_us if until is None else us_from_utc(until) - 1
     return Chosen(wanted, frozenset(tables or ()), Window(start_us, end_us))

@@ -1,9 +1,12 @@
 """Options that several commands take alike: which streams, which bars."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
+
+from shared.filters import FilterSpec
 
 Exchanges: TypeAlias = Annotated[list[str] | None, typer.Option(help="Only these exchanges.")]
 Symbols: TypeAlias = Annotated[list[str] | None, typer.Option(help="Only these symbols, as BTC-USD or BTC/USD.")]
@@ -16,3 +19,11 @@ BarsUntil: TypeAlias = Annotated[str | None, typer.Option(help="Bars that begin 
 BarFiles: TypeAlias = Annotated[
     list[Path] | None, typer.Option("--input", "-i", help="Bars of these files in place of the lake's.")
 ]
+
+
+def streams_of(exchanges: Sequence[str] | None, symbols: Sequence[str] | None) -> FilterSpec:
+    """The streams of `--exchange` and `--symbol`. Raises: typer.BadParameter."""
+    try:
+        return FilterSpec(tuple(exchanges or ()), tuple(symbols or ()))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error

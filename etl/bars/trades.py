@@ -56,7 +56,9 @@ class Trades(NamedTuple):
     def refuse_late(self, row: int, count: int) -> NoReturn:
         """Raise InputUnreadable for so many trades, of which the first stands in this row."""
         what = f"{count} trades came behind trades already used, the first in {{where}}"
-        self.refuse(row, what, hint="Sort the trades, or say late='drop' to have such trades left out and counted")
+        self.refuse(
+            row, what, hint="Sort the trades, or have such trades left out and counted: late='drop', `--late drop`"
+        )
 
 
 def read(frame: pl.DataFrame, *, first_number: int) -> Trades:

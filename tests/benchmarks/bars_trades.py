@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 
 from etl.core.outputs import Output
-from shared.partitioning import Lake
+from shared.partitioning import Lake, stored_exchange
 
 PORTION = 1_800_000  # rows: five hours; the price comes back to about where it was
-SYMBOL = "BTC-USD"
+EXCHANGE, SYMBOL = stored_exchange("coinbase"), "BTC-USD"
 _START_US = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 _FIRST_SEQ = 10_000_000
 _STEP_US = 10_000  # mean time between two trades
@@ -35,7 +35,7 @@ def portions(rows: int) -> Iterator[pl.DataFrame]:
 
 def written(rows: int, lake: Lake) -> list[Path]:
     """The same trades as the files of silver, an hour each: zstd, row groups of 131,072."""
-    output = Output(lake.silver("trades"), "coinbase", SYMBOL, "trades", "ordinal", "tape_ts", "hour", "day")
+    output = Output(lake.silver("trades"), EXCHANGE, SYMBOL, "trades", "ordinal", "tape_ts", "hour", "day")
     paths = []
     for trades in portions(rows):
         for first in range(0, len(trades), _HOUR):
@@ -59,7 +59,7 @@ def _portion(first: int, rows: int) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "ordinal": number,
-            "exchange": pl.repeat("coinbase", rows, eager=True),
+            "exchange": pl.repeat(EXCHANGE, rows, eager=True),
             "symbol": pl.repeat(SYMBOL, rows, eager=True),
             "timestamp": ts,
             "tape_ts": ts,

@@ -96,6 +96,11 @@ def test_a_second_collector_on_one_folder(tmp_path: Path, exchange: str) -> None
         assert first.wait() == 0
 
 
+@pytest.mark.parametrize("command", ["check", "gaps"])
+def test_a_symbol_that_is_none(tmp_path: Path, command: str) -> None:
+    one_line(daedalus(command, "-c", settings(tmp_path), "--symbol", "BTC$USD"), "'BTC$USD'", "use letters")
+
+
 def test_a_query_over_an_empty_lake_and_one_that_is_no_sql(tmp_path: Path) -> None:
     one_line(daedalus("query", "--config", settings(tmp_path)), "no tables yet", "ingest")
 

@@ -479,6 +479,14 @@ def test_list_and_export_of_a_lake_without_bars_say_so(tmp_path, config):
     assert "no bars yet" in refused("export", "--bar-set", "tick", "--output", "x.csv", "-c", config, cwd=tmp_path)
 
 
+@pytest.mark.parametrize("kept", [0, 100, -100], ids=["empty", "cut", "no footer"])
+def test_a_damaged_file_of_bars_is_told_in_a_line(tmp_path, config, kept):
+    file = next((tmp_path / "lake/processed/gold/bars").glob("bar_set=tick-*/exchange=kraken/**/*.parquet"))
+    file.write_bytes(file.read_bytes()[:kept])
+    assert "cannot be read: " in refused("list", "-c", config, cwd=tmp_path)
+    assert "cannot be read: " in refused("export", "--bar-set", "tick", "--output", "x.csv", "-c", config, cwd=tmp_path)
+
+
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv", "x.arrow"])
 def test_export_writes_the_bars_of_the_set(tmp_path, config, name):
     said = done("export", "--bar-set", "tick", "--exchange", "kraken", "--output", name, "-c", config, cwd=tmp_path)
