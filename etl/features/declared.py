@@ -126,7 +126,7 @@ def column(feature: Feature, values: Floats) -> pl.Series:
     """A feature's values as people get them: NaN and infinite numbers are null, codes are words."""
     known = np.isfinite(values)
     if feature.dtype is pl.Float64:
-        return pl.Series(feature.name, np.where(known, values, np.nan), dtype=pl.Float64).fill_nan(None)
+        return pl.Series(feature.name, np.where(known, values, np.nan), dtype=pl.Float64, nan_to_null=True)
     codes = pl.Series(feature.name, np.where(known, values, 0).astype(np.int64))
     codes = codes.set(pl.Series(~known), None)
     if feature.dtype is pl.String:

@@ -7,6 +7,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from shared.errors import StateMismatch
+
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 
@@ -16,6 +18,28 @@ class SavedArray(msgspec.Struct, frozen=True):
     dtype: str
     shape: tuple[int, ...]
     data: bytes
+
+
+class SavedState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the maker of one table remembers."""
+
+    version: int
+    options: str  # canonical JSON of what its rows depend on
+    arrays: dict[str, SavedArray]
+    counts: dict[str, int]
+
+    def arrays_for(self, *, version: int, options: str) -> Arrays:
+        """The arrays again, for a maker of this version and these options.
+
+        Raises: StateMismatch where they are others.
+        """
+        if (self.version, self.options) != (version, options):
+            raise StateMismatch(
+                f"the state is of version {self.version} and options {self.options}, these are version {version} and "
+                f"{options}",
+                hint="Begin without a state, or give the options that it was made with",
+            )
+        return restored(self.arrays)
 
 
 def saved(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, SavedArray]:
