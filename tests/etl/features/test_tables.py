@@ -19,7 +19,6 @@ def test_a_table_names_each_column_once_and_says_what_it_is(table: FeatureTable)
     for fact in table.facts:
         assert fact.what
     for feature in table.features(OPTIONS):
-        assert feature.unit
         assert feature.formula
         assert feature.source
         assert feature.spec
