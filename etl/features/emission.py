@@ -79,8 +79,8 @@ class Trades(NamedTuple):
     has_gap: Any
     price: Any
     amount: Any
-    mid: Any  # before the trade
-    spread: Any
+    bid: Any  # best prices before the trade
+    ask: Any
 
 
 class Filled(NamedTuple):
@@ -183,7 +183,7 @@ def meet(memory, trades, t):  # type: ignore[no-untyped-def]
     while clock[MET] < len(trades.t_ns) and trades.t_ns[clock[MET]] <= t:
         i = clock[MET]
         if clock[VALID_NS] != NEVER and clock[VALID_NS] < trades.t_ns[i]:
-            trades.mid[i], trades.spread[i] = (best_bid + best_ask) / 2, best_ask - best_bid
+            trades.bid[i], trades.ask[i] = best_bid, best_ask
         clock[MET] += 1
 
 

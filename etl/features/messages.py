@@ -34,7 +34,7 @@ _NO_ID = NEVER
 
 @njit(cache=True)
 def take_messages(memory, trades, out, levels, changes):  # type: ignore[no-untyped-def]
-    """The first row that belongs to a message whose end has not come, when all others were gone through."""
+    """The place of the first row of a message whose end has not come, when all before it were gone through."""
     start = 0
     for i in range(len(changes.t_ns)):
         if changes.message[i] != changes.message[start]:  # its end is missing

@@ -20,8 +20,8 @@ class RowTrades:
     sign: Int8s  # the taker's: +1 buy, -1 sell, 0 unknown
     price: Floats
     amount: Floats
-    mid_before: Floats  # of the last valid book strictly before the trade; NaN: none
-    spread_before: Floats
+    bid_before: Floats  # best prices of the last valid book strictly before the trade; NaN: none
+    ask_before: Floats
     row: Int64s  # place of its row among the valid rows of the same `Rows`
     is_dropped: Bools  # before the first row after a reset: no part of that row's flow, but of VPIN's volume
 

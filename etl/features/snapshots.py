@@ -17,7 +17,7 @@ from etl.features.emission import (
 
 @njit(cache=True)
 def take_snapshots(memory, trades, out, moments, sides):  # type: ignore[no-untyped-def]
-    """Go on with each snapshot in turn.
+    """Go on with each snapshot in turn; one from before the last one is left out.
 
     `moments` are (times, when known, whether something is missing before), each (snapshots,); `sides` are (starts,
     stops, prices, sizes) of the bids and the same of the asks, where levels `start:stop` are a snapshot's.

@@ -97,15 +97,13 @@ def _row_trades(
     row = np.searchsorted(t_ns, moments)
     used = row < len(t_ns)
     before = row - 1  # the last book strictly before the trade
-    mid = (sides[0, :, 0] + sides[2, :, 0]) / 2
-    spread = sides[2, :, 0] - sides[0, :, 0]
     return RowTrades(
         t_ns=moments[used],
         sign=np.array([sign for *_, sign in trades], dtype=np.int8)[used],
         price=np.array([price for _, price, _, _ in trades], dtype=np.float64)[used],
         amount=np.array([amount for _, _, amount, _ in trades], dtype=np.float64)[used],
-        mid_before=np.where(before >= 0, mid[np.maximum(before, 0)], np.nan)[used],
-        spread_before=np.where(before >= 0, spread[np.maximum(before, 0)], np.nan)[used],
+        bid_before=np.where(before >= 0, sides[0, np.maximum(before, 0), 0], np.nan)[used],
+        ask_before=np.where(before >= 0, sides[2, np.maximum(before, 0), 0], np.nan)[used],
         row=row[used],
         is_dropped=is_reset[row[used]],
     )

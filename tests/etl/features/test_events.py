@@ -143,7 +143,8 @@ def test_trades_belong_to_the_first_row_at_or_after_them_and_see_the_book_before
     assert rows.trades.row.tolist() == [0, 0, 1, 2]
     assert rows.trades.is_dropped.tolist() == [True, True, False, False]
     assert rows.trades.sign.tolist() == [1, -1, -1, 1]
-    assert np.array_equal(rows.trades.mid_before, [np.nan, np.nan, 101.5, 102.5], equal_nan=True)
+    assert np.array_equal(rows.trades.bid_before, [np.nan, np.nan, 101.0, 102.0], equal_nan=True)
+    assert np.array_equal(rows.trades.ask_before, [np.nan, np.nan, 102.0, 103.0], equal_nan=True)
     assert rows.has_trades.tolist() == [True, True, True]
     assert counts["trades"] == 5
 
