@@ -1,6 +1,7 @@
 """Windows of time: equal to sums made anew at every row, however the rows are cut."""
 
 import math
+from fractions import Fraction
 from random import Random
 
 import numpy as np
@@ -73,3 +74,33 @@ def test_a_large_value_that_leaves_takes_nothing_along() -> None:
         np.arange(12, dtype=np.int64) * S, np.arange(12) == 0, np.concatenate([values[:10], later])[:, None]
     )
     assert both.sums[11, 0, 0] == 1.0
+
+
+@pytest.mark.parametrize("rebuilt_every", [11, 1 << 16])
+def test_moments_survive_a_mean_a_hundred_million_times_as_large(rebuilt_every: int) -> None:
+    rng, n = Random(4), 3000
+    t_ns = np.cumsum([rng.choice([1, S // 2, S, 20 * S]) for _ in range(n)]).astype(np.int64)
+    x = np.array([[1e6 + rng.gauss(0, 0.01), 3e5 + rng.gauss(0, 0.01)] for _ in range(n)])
+    x[rng.sample(range(n), 100)] = np.nan
+    sums = TimeSums(2, [300], state={}, products=[(0, 0), (0, 1)])
+    sums.rebuilt_every = rebuilt_every
+    windowed = sums.update(t_ns, np.arange(n) == 0, x)
+    for k in range(0, n, 97):
+        inside = [j for j in range(k + 1) if t_ns[j] > t_ns[k] - 300 * S and x[j, 0] == x[j, 0]]
+        a, b = ([Fraction(value) for value in x[inside, c]] for c in range(2))
+        for p, (one, other) in enumerate([(a, a), (a, b)]):
+            mean, other_mean = sum(one) / len(one), sum(other) / len(other)
+            exact = sum((v - mean) * (w - other_mean) for v, w in zip(one, other, strict=True))
+            assert windowed.centred[k, 0, p] == pytest.approx(float(exact), rel=1e-10, abs=1e-14)
+            products = sum(v * w for v, w in zip(one, other, strict=True))
+            assert windowed.sums[k, 0, 2 + p] == pytest.approx(float(products), rel=1e-15)
+
+
+def test_of_values_that_are_equal_nothing_else_is_left() -> None:
+    values = np.array([1e15 / 3, 1e-9 / 7, *[0.1] * 5, *[0.0] * 5])
+    t_ns = np.arange(12, dtype=np.int64) * S
+    windowed = TimeSums(1, [3], state={}, products=[(0, 0)]).update(t_ns, t_ns == 0, values[:, None])
+    assert windowed.sums[[4, 5, 6], 0, 0].tolist() == [0.1 * 3] * 3
+    assert windowed.sums[9:, 0].tolist() == [[0.0, 0.0]] * 3
+    assert windowed.centred[[4, 5, 6, 9, 10, 11], 0, 0].tolist() == [0.0] * 6
+    assert windowed.centred[8, 0, 0] > 0
