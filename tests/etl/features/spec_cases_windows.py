@@ -29,6 +29,11 @@ def books_of(mids: Sequence[float]) -> list[Snapshot]:
     return [around(second, mid) for second, mid in enumerate(mids)]
 
 
+def trades_at(prices: Sequence[float]) -> list[Trade]:
+    """One before each book but the first."""
+    return [Trade(at(second + 0.5), price, 1, 1) for second, price in enumerate(prices)]
+
+
 def deep(second: float, depth: float) -> Snapshot:
     return top(second, (99.99, depth - 30), (100.01, 30))
 
@@ -103,14 +108,16 @@ ROLLING = [
     Case(
         "A27",
         {"roll_spread_5s": 0.02828427125},
-        books_of([100, 100.02, 100, 100.02, 100.02, 100]),
-        options={"min_obs_regression": 4},
+        books_of([100] * 7),
+        trades_at([100, 100.02, 100, 100.02, 100.02, 100]),
+        {"min_obs_regression": 4},
     ),
     Case(
         "A27 no bounce",
         {"roll_spread_5s": None},
-        books_of([100, 100.01, 100.02, 100.03, 100.04, 100.05]),
-        options={"min_obs_regression": 4},
+        books_of([100] * 7),
+        trades_at([100, 100.01, 100.02, 100.03, 100.04, 100.05]),
+        {"min_obs_regression": 4},
     ),
 ]
 

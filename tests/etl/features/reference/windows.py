@@ -35,6 +35,7 @@ class Facts:
     mlofi: float | None
     tfi: Fraction | None
     value: Fraction | None  # traded
+    traded_at: Fraction | None  # price of the last trade
     log_return: float | None
     change: Fraction | None  # of the mid
     relative_spread: Fraction
@@ -54,6 +55,7 @@ def facts_of(row: Row, prints: Sequence[Print], options: Options) -> Facts:
         mlofi=mlofi,
         tfi=None if trades is None else net(trades),
         value=None if trades is None else traded_value(trades),
+        traded_at=trades[-1].price if trades else None,
         log_return=None if last is None else log_ratio(row.book.mid, last.book.mid),
         change=change(row),
         relative_spread=row.book.spread / row.book.mid,
@@ -110,6 +112,7 @@ def rolling(row: Row, facts: dict[Row, Facts], options: Options) -> Columns:
         window = window_of(row, past, h, options)
         for column, number in of_window(window, h, options).items():
             columns[f"{column}_{h}s"] = number
+        columns[f"roll_spread_{h}s"] = roll_spread(past, window or [], options)
         if options.partial_windows:
             columns[f"coverage_{h}s"] = min(1.0, (row.t_ns - past[0].row.t_ns) / seconds_ns(h))
     columns["book_age"] = None if row.is_reset else (row.t_ns - row.book.t_ns) / NS
@@ -158,7 +161,6 @@ def of_window(window: list[Facts] | None, h: int, options: Options) -> Columns:
         "ofi_beta": ofi_beta(rows, options),
         "amihud": amihud(rows, options),
         "hasbrouck_lambda": hasbrouck_lambda(rows, options),
-        "roll_spread": roll_spread(rows, options),
     }
 
 
@@ -205,10 +207,16 @@ def hasbrouck_lambda(rows: Sequence[Facts], options: Options) -> float | None:
     return None if line is None else float(line.slope)
 
 
-def roll_spread(rows: Sequence[Facts], options: Options) -> float | None:
-    """A27: on the mids of the rows, both changes of a product within the window."""
-    changes = [then.change for then in rows if then.change is not None]
-    products = [now * last for last, now in itertools.pairwise(changes)]
+def roll_spread(past: Sequence[Facts], rows: Sequence[Facts], options: Options) -> float | None:
+    """A27: on the last prices of the rows with trades; a product belongs to the row of its later change."""
+    traded = [then for then in past if then.traded_at is not None]
+    changes = [now.traded_at - last.traded_at for last, now in itertools.pairwise(traded)]  # type: ignore[operator]
+    inside = {then.row for then in rows}
+    products = [
+        now * last
+        for (last, now), then in zip(itertools.pairwise(changes), traded[2:], strict=True)
+        if then.row in inside
+    ]
     if len(products) < max(1, options.min_obs_regression):
         return None
     covariance = sum(products, ZERO) / len(products)
