@@ -49,10 +49,16 @@ def decimal(value: float | Decimal, *, what: str) -> tuple[int, int]:
 
 
 def difference(one: Decimals, other: Decimals) -> Floats:
-    """`one` less `other`, as the floats nearest to it: equal differences are equal floats."""
+    """`one` less `other` as floats; equal differences are equal floats."""
+    more, less = _excess(one, other), _excess(other, one)
+    return np.where(more >= 0, more, -less)
+
+
+def _excess(one: Decimals, other: Decimals) -> Floats:
+    """`one` less `other`, rounded well where that is not negative."""
     whole, parts = one[0] - other[0], one[1] - other[1]
-    borrowed: Floats = (whole - (parts < 0)) + (parts + np.where(parts < 0, ONE, 0)) / ONE
-    return borrowed
+    excess: Floats = whole + parts // ONE + parts % ONE / ONE
+    return excess
 
 
 @njit(cache=True)

@@ -34,9 +34,10 @@ def test_sums_and_differences_are_exact(one: float, other: float) -> None:
     as_int = [whole * ONE + parts for whole, parts in (a, b, plus(a, b), minus(a, b))]
     assert as_int[2:] == [as_int[0] + as_int[1], as_int[0] - as_int[1]]
     assert is_less(a, b) == (as_int[0] < as_int[1])
-    assert number(minus(a, b)) == pytest.approx((as_int[0] - as_int[1]) / ONE, rel=1e-15)
+    assert number(a) == pytest.approx(one, rel=1e-15)
     arrays = [(np.array([whole]), np.array([parts])) for whole, parts in (a, b)]
-    assert difference(*arrays)[0] == number(minus(a, b))
+    assert difference(*arrays)[0] == pytest.approx((as_int[0] - as_int[1]) / ONE, rel=1e-15)
+    assert difference(*arrays)[0] == -difference(*arrays[::-1])[0]
 
 
 def test_what_is_not_known_is_nothing_and_what_is_too_large_is_refused() -> None:
