@@ -12,7 +12,7 @@ from etl.features.messages import take_messages
 from etl.features.options import FeatureOptions
 from etl.features.rows import Int8s, Rows, RowTrades
 from etl.features.saved import Arrays
-from etl.features.snapshots import take_snapshots
+from etl.features.snapshots import show_each, take_snapshots
 from shared.errors import InputUnreadable
 
 _SOURCES = ("snapshot", "snapshot", "event")  # by clock[SOURCE]
@@ -80,6 +80,17 @@ class BookEvents:
         else:
             out = self._room(self._rows_at_most(read.t_ns, len(books)), pending)
             take_snapshots(memory, pending, out, read[:3], read[3:])
+        return self._rows(memory, pending, out)
+
+    def each(self, books: pl.DataFrame) -> Rows:
+        """A row for every snapshot, as it stands alone: no order flow, no reset, no trades; nothing is remembered.
+
+        Raises: InputUnreadable for a column that is missing or of a wrong type.
+        """
+        read = given.snapshots(books)
+        memory, pending = self._memory(), self._pending(given.trades(None))
+        out = self._room(len(books), pending)
+        show_each(memory, out, read[3:])
         return self._rows(memory, pending, out)
 
     def _rebuilt(self, memory: em.Memory, pending: em.Trades, read: given.Changes) -> em.Filled:

@@ -82,7 +82,8 @@ def snapshots(books: pl.DataFrame) -> Snapshots:
     Raises: InputUnreadable for a column that is missing or of a wrong type.
     """
     t_ns, known_ns = _moments(books, "books", known="capture_ts", fallback="capture_ts")
-    return Snapshots(t_ns, known_ns, _flags(books, "gap_before"), _side(books["bids"]), _side(books["asks"]))
+    bids, asks = (_side(_column(books, "books", name)) for name in ("bids", "asks"))
+    return Snapshots(t_ns, known_ns, _flags(books, "gap_before"), bids, asks)
 
 
 def changes(books: pl.DataFrame) -> Changes:
@@ -194,24 +195,25 @@ def _side(lists: pl.Series) -> Side:
     """The levels of a column of lists of structs, or of lists of (price, size)."""
     dtype = lists.dtype
     inner = dtype.inner if isinstance(dtype, (pl.List, pl.Array)) else None
-    if isinstance(inner, pl.Struct) and {"price", "size"} <= {field.name for field in inner.fields}:
+    if dtype in (pl.Null, pl.List(pl.Null)):
+        lists = lists.cast(pl.List(_LEVEL))
+    elif isinstance(inner, pl.Struct) and {"price", "size"} <= _names_of_numbers(inner):
         if dtype != pl.List(_LEVEL):
             lists = lists.cast(pl.List(inner)).list.eval(
                 pl.struct(pl.element().struct.field(name).cast(pl.Float64) for name in ("price", "size"))
             )
-    elif isinstance(inner, (pl.List, pl.Array)):
+    elif isinstance(inner, (pl.List, pl.Array)) and _is_number(inner.inner):
         pair = pl.element().cast(pl.List(pl.Float64))
         lists = lists.cast(pl.List(pl.List(pl.Float64))).list.eval(
             pl.struct(
                 pair.list.get(0, null_on_oob=True).alias("price"), pair.list.get(1, null_on_oob=True).alias("size")
             )
         )
-    elif dtype != pl.List(pl.Null) and dtype != pl.Null:
-        raise InputUnreadable(
-            f"column {lists.name!r} of books is {dtype}", hint="A side of a book is a list of structs (price, size)"
-        )
     else:
-        lists = lists.cast(pl.List(_LEVEL))
+        raise InputUnreadable(
+            f"column {lists.name!r} of books is {dtype}",
+            hint="A side of a book is a list of structs (price, size), or of pairs, of numbers",
+        )
     arrow = lists.to_arrow()
     offsets = arrow.offsets.to_numpy()
     starts, stops = offsets[:-1].astype(np.int64), offsets[1:].astype(np.int64)
@@ -219,6 +221,14 @@ def _side(lists: pl.Series) -> Side:
         stops = np.where(lists.is_null().to_numpy(), starts, stops)
     prices, sizes = arrow.values.flatten()
     return Side(starts, stops, _floats(prices), _floats(sizes))
+
+
+def _names_of_numbers(level: pl.Struct) -> set[str]:
+    return {field.name for field in level.fields if _is_number(field.dtype)}
+
+
+def _is_number(dtype: Any) -> bool:
+    return bool(dtype.is_numeric() or dtype == pl.Null)
 
 
 def _floats(values: pa.Array) -> Floats:

@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from etl.features.emission import (
+    FILLED_ROWS,
     GAPS,
     HAS_BREAK,
     INVALID_LEVELS,
@@ -11,8 +12,15 @@ from etl.features.emission import (
     JOINED_LEVELS,
     LAST_NS,
     OUT_OF_ORDER,
+    ROW_ASKS,
+    ROW_BIDS,
+    ROW_IS_CROSSED,
+    ROW_LOCKED,
+    ROW_ONE_SIDED,
+    VALID,
     take,
 )
+from etl.features.order_flow import ASK_PRICE, BID_PRICE
 
 
 @njit(cache=True)
@@ -25,8 +33,7 @@ def take_snapshots(memory, trades, out, moments, sides):  # type: ignore[no-unty
     t_ns, known_ns, has_gap = moments
     bids, asks = sides
     clock = memory.clock
-    most = max((bids[1] - bids[0]).max(), (asks[1] - asks[0]).max()) if len(t_ns) else 0
-    room = np.empty((2, most))
+    room = _room(bids, asks)
     for i in range(len(t_ns)):
         if t_ns[i] < clock[LAST_NS]:
             memory.tally[OUT_OF_ORDER] += 1
@@ -39,6 +46,31 @@ def take_snapshots(memory, trades, out, moments, sides):  # type: ignore[no-unty
             clean(memory, _levels(asks, i), -1.0, room),
         )
         take(memory, trades, out, (t_ns[i], known_ns[i], has_gap[i]), levels)
+
+
+@njit(cache=True)
+def show_each(memory, out, sides):  # type: ignore[no-untyped-def]
+    """Make a row of each snapshot, whatever it is and whenever it was; nothing is compared or remembered."""
+    bids, asks = sides
+    room = _room(bids, asks)
+    event, rows = memory.event, len(bids[0])
+    for i in range(rows):
+        n_bids = out.counts[ROW_BIDS, i] = clean(memory, _levels(bids, i), 1.0, room)
+        n_asks = out.counts[ROW_ASKS, i] = clean(memory, _levels(asks, i), -1.0, room)
+        is_two_sided = n_bids > 0 and n_asks > 0
+        is_crossed = is_two_sided and event[BID_PRICE, 0] > event[ASK_PRICE, 0]
+        out.flags[VALID, i] = is_two_sided and not is_crossed
+        out.flags[ROW_LOCKED, i] = is_two_sided and event[BID_PRICE, 0] == event[ASK_PRICE, 0]
+        out.flags[ROW_IS_CROSSED, i], out.flags[ROW_ONE_SIDED, i] = is_crossed, not is_two_sided
+        if not is_crossed:
+            out.books[:, i] = event
+    out.filled[FILLED_ROWS] = rows
+
+
+@njit(cache=True)
+def _room(bids, asks):  # type: ignore[no-untyped-def]
+    most = max((bids[1] - bids[0]).max(), (asks[1] - asks[0]).max()) if len(bids[0]) else 0
+    return np.empty((2, most))
 
 
 @njit(cache=True)
