@@ -1,0 +1,61 @@
+"""A kernel is compiled anew when another file that it goes by has changed, and only then."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = {
+    "inner.py": "from etl.compiled import kernel\n@kernel()\ndef step(x):\n    return x + 1\n",
+    "numbers.py": "SCALE = 10\n",
+    "layout.py": "from typing import NamedTuple\nclass Pair(NamedTuple):\n    first: int\n    second: int\n",
+    "outer.py": (
+        "from etl.compiled import kernel\nfrom made import numbers\nfrom made.inner import step\n"
+        "@kernel()\ndef told(pair):\n    return numbers.SCALE * step(pair.first)\n"
+    ),
+    "__init__.py": "",
+}
+TOLD = "from made.outer import told; from made.layout import Pair; print(told(Pair(first=1, second=5)), told.stats)"
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    made = tmp_path / "made"
+    made.mkdir()
+    for name, text in SOURCES.items():
+        (made / name).write_text(text)
+    return made
+
+
+def told(package: Path) -> tuple[int, bool]:
+    """What the kernel gives in a process of its own, and whether it was compiled there."""
+    path = os.pathsep.join([str(package.parent), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    run = subprocess.run([sys.executable, "-c", TOLD], env=environment, capture_output=True, text=True, check=True)
+    value, _, stats = run.stdout.partition(" ")
+    return int(value), "cache_hits=Counter()" in stats
+
+
+def test_a_kernel_that_did_not_change_is_not_compiled_again(package: Path) -> None:
+    assert told(package) == (20, True)
+    assert told(package) == (20, False)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "value"),
+    [
+        ("inner.py", "x + 1", "x + 2", 30),
+        ("numbers.py", "10", "11", 22),
+        ("layout.py", "first: int\n    second: int", "second: int\n    first: int", 20),
+    ],
+    ids=["a kernel that it calls", "a number", "the order of fields"],
+)
+def test_it_is_when_what_it_goes_by_did(package: Path, file: str, old: str, new: str, value: int) -> None:
+    assert told(package) == (20, True)
+    text = (package / file).read_text()
+    assert old in text
+    (package / file).write_text(text.replace(old, new))
+    assert told(package) == (value, True)
