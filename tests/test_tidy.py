@@ -81,3 +81,8 @@ def test_no_installed_package_owns_our_flat_names() -> None:
 
 def test_all_assertions_of_ours_stay_on() -> None:
     assert __debug__, "assertions guard our own invariants: never run with -O"
+
+
+def test_kernels_are_kept_by_the_one_who_knows_what_they_call() -> None:
+    """Numba's cache does not see that a callee in another file has changed: `etl.compiled.kernel` does."""
+    assert [name_of(path) for path in SOURCES if "njit" in path.read_text()] == ["etl/compiled.py"]

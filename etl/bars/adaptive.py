@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 from msgspec import Struct
 from msgspec.structs import replace
-from numba import njit
 
 from etl.bars import state as states
 from etl.bars.adaptation import EWMA_WINDOW, Tuning, adaptation_of
@@ -22,6 +21,7 @@ from etl.bars.open_bar import OpenBar
 from etl.bars.rounding import ratio
 from etl.bars.steps import Cut, Step
 from etl.bars.ticks import UNIT_PLACES, Pending, Ticks, Weight, nearest, powers, scale_of, ticks_of
+from etl.compiled import kernel
 
 REASONS = ("threshold", "max_ticks", "warmup")
 THRESHOLD, MAX_TICKS, WARMUP = range(3)
@@ -260,13 +260,13 @@ def _natural(thetas: Any, scale: int) -> list[Column]:
     return [ratio((thetas[:, at], thetas[:, at + 1]), ones, tens=scale) for at in range(0, thetas.shape[1], 2)]
 
 
-@njit(cache=True)
+@kernel()
 def expected_next(expected, ticks, alpha, low, high):  # type: ignore[no-untyped-def]
     """E[T] after a bar of this many ticks."""
     return min(max(expected + alpha * (ticks - expected), low), high)
 
 
-@njit(cache=True)
+@kernel()
 def far_below(limit, up, down):  # type: ignore[no-untyped-def]
     """A bound of sums as floats: below it, a sum x up / down is below the limit whatever was rounded."""
     return limit * down / up * (1.0 - 2.0**-40)

@@ -1,13 +1,13 @@
 """Compiled passes over the columns of a frame, in chunks that are fetched from memory ahead of their use."""
 
 import numpy as np
-from numba import njit
 
 from etl.bars.kernels import LIMB, MASK, PRICE_LIMIT
 from etl.bars.prefetch import AHEAD, CHUNK, prefetch
+from etl.compiled import kernel
 
 
-@njit(cache=True)
+@kernel()
 def scale_prices(values, factor, out):  # type: ignore[no-untyped-def]
     """(rows that are not a positive whole number of 1/factor below the limit, a bound of all); fills `out`, int32.
 
@@ -27,7 +27,7 @@ def scale_prices(values, factor, out):  # type: ignore[no-untyped-def]
     return bad, bound
 
 
-@njit(cache=True)
+@kernel()
 def scale_sizes(values, factor, out_hi, out_lo):  # type: ignore[no-untyped-def]
     """As `scale_prices`, into two limbs."""
     bad = bound = 0
@@ -45,7 +45,7 @@ def scale_sizes(values, factor, out_hi, out_lo):  # type: ignore[no-untyped-def]
     return bad, bound * LIMB + MASK
 
 
-@njit(cache=True)
+@kernel()
 def side_codes(views, buy, sell, codes):  # type: ignore[no-untyped-def]
     """How many string views are neither `buy` nor `sell` by their first word; sets `codes[i]` to +1, -1 or 0."""
     others = 0
@@ -62,7 +62,7 @@ def side_codes(views, buy, sell, codes):  # type: ignore[no-untyped-def]
     return others
 
 
-@njit(cache=True)
+@kernel()
 def are_equal(views):  # type: ignore[no-untyped-def]
     """Whether all string views have the same two words; of one view or more."""
     difference = 0

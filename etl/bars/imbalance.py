@@ -9,7 +9,6 @@ import math
 from typing import Any, ClassVar, Unpack
 
 import numpy as np
-from numba import njit
 
 from etl.bars.adaptive import (
     EXACT_HIGH,
@@ -29,18 +28,19 @@ from etl.bars.frame import Facts
 from etl.bars.kernels import BITS, LIMB, MASK
 from etl.bars.threshold import Number
 from etl.bars.ticks import UNIT_PLACES, Weight
+from etl.compiled import kernel
 
 # Of `Expected.numbers`. F_: as they were when the threshold was frozen.
 E_TICKS, LIMIT, MEAN, COUNT_WEIGHT, SQUARE, F_TICKS, F_MEAN, F_FLOOR = range(8)
 
 
-@njit(cache=True)
+@kernel()
 def noise_floor(ticks, square, floor_k):  # type: ignore[no-untyped-def]
     """What the imbalance of that many ticks of independent signs is expected to reach, times `floor_k`."""
     return floor_k * math.sqrt(ticks * square)
 
 
-@njit(cache=True)
+@kernel()
 def averaged(mean, square, value, weight):  # type: ignore[no-untyped-def]
     """The EWMAs of values and of their squares after one more: mean + (value - mean) / weight, each operation rounded.
 
@@ -56,7 +56,7 @@ def averaged(mean, square, value, weight):  # type: ignore[no-untyped-def]
     return mean + off / weight, square + square_off / weight
 
 
-@njit(cache=True)
+@kernel()
 def imbalance_bars(sign, x, w_hi, w_lo, row, rule, numbers, counts, theta, ends, facts, thetas):  # type: ignore[no-untyped-def]
     """(how many bars end, the tick where it stopped) of the ticks from number `row` on.
 

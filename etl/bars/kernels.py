@@ -12,9 +12,8 @@ are the cells below. `stops[j]` is the row after bar j's last trade.
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
-
 from etl.bars.prefetch import AHEAD, CHUNK, prefetch
+from etl.compiled import kernel
 
 SUM_CELLS = (
     "count", "buy_count", "sell_count", "open", "high", "low", "close", "volume", "buy_volume", "sell_volume",
@@ -45,7 +44,7 @@ def on(numbers: object, kernel: Any) -> Callable[..., Any]:
     return chosen
 
 
-@njit(cache=True)
+@kernel()
 def accumulate(price, size_hi, size_lo, sign, stops, sums):  # type: ignore[no-untyped-def]
     """Add the trades to `sums`, whose first column holds the open bar; the last column is the open bar afterwards."""
     start = 0
@@ -92,7 +91,7 @@ def accumulate(price, size_hi, size_lo, sign, stops, sums):  # type: ignore[no-u
         start = stop
 
 
-@njit(cache=True)
+@kernel()
 def stamp(ts, ts_rises, known, known_rises, offset, is_open, stops, times):  # type: ignore[no-untyped-def]
     """Add the trades' times and rows to `times`, laid out like `sums`.
 
@@ -120,7 +119,7 @@ def stamp(ts, ts_rises, known, known_rises, offset, is_open, stops, times):  # t
         start = stop
 
 
-@njit(cache=True)
+@kernel()
 def volume_stops(size_hi, size_lo, have, threshold, carries, stops):  # type: ignore[no-untyped-def]
     """(how many bars reach `threshold`, counted from `have`; the count after the last trade); fills `stops`.
 
@@ -136,7 +135,7 @@ def volume_stops(size_hi, size_lo, have, threshold, carries, stops):  # type: ig
     return count, have
 
 
-@njit(cache=True)
+@kernel()
 def value_stops(price, size_hi, size_lo, hi, lo, threshold_hi, threshold_lo, carries, stops):  # type: ignore[no-untyped-def]
     """(how many bars reach the threshold, counted from `hi, lo`; the count after the last trade); fills `stops`.
 
@@ -172,7 +171,7 @@ def value_stops(price, size_hi, size_lo, hi, lo, threshold_hi, threshold_lo, car
     return count, hi, lo
 
 
-@njit(cache=True)
+@kernel()
 def bucket_stops(ts, end_us, step_us, stops):  # type: ignore[no-untyped-def]
     """How many buckets end; fills `stops`.
 
@@ -193,7 +192,7 @@ def bucket_stops(ts, end_us, step_us, stops):  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(cache=True)
+@kernel()
 def punctual(ts, end_us, step_us, keep):  # type: ignore[no-untyped-def]
     """Set `keep[i]` to whether trade i lies in the newest bucket opened before it, or opens a newer one."""
     for i in range(len(ts)):
@@ -202,7 +201,7 @@ def punctual(ts, end_us, step_us, keep):  # type: ignore[no-untyped-def]
             end_us += ((ts[i] - end_us) // step_us + 1) * step_us
 
 
-@njit(cache=True)
+@kernel()
 def disorder(keys, last):  # type: ignore[no-untyped-def]
     """(keys below the one before, keys not above it, keys more than one above it); of one key or more."""
     falls, stalls, jumps = int(keys[0] < last), int(keys[0] <= last), int(keys[0] - 1 > last)

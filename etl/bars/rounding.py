@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-from numba import njit
 
 from etl.bars.kernels import BITS, LIMB, MASK
 from etl.bars.schema import EXACT
+from etl.compiled import kernel
 from shared.errors import InputUnreadable
 
 Ints: TypeAlias = npt.NDArray[Any]
@@ -86,7 +86,7 @@ def _unscaled(value: int, shift: int, what: str) -> int:
     return quotient
 
 
-@njit(cache=True)
+@kernel()
 def _quotients(hi, lo, denominators, power, out, sure):  # type: ignore[no-untyped-def]
     """Divide in doubled precision (Dekker 1971); `sure` where no error of 2^-90 could change the rounding."""
     for i in range(len(hi)):
@@ -105,7 +105,7 @@ def _quotients(hi, lo, denominators, power, out, sure):  # type: ignore[no-untyp
         sure[i] = quotient + (rest - margin) == quotient + (rest + margin)
 
 
-@njit(cache=True)
+@kernel()
 def exact_product(a, b):  # type: ignore[no-untyped-def]
     """(a * b rounded, what the rounding lost); exact (Veltkamp's split)."""
     product = a * b
@@ -118,7 +118,7 @@ def exact_product(a, b):  # type: ignore[no-untyped-def]
     return product, ((a_hi * b_hi - product) + a_hi * b_lo + a_lo * b_hi) + a_lo * b_lo
 
 
-@njit(cache=True)
+@kernel()
 def _times(hi, lo, first, second, out):  # type: ignore[no-untyped-def]
     """Set `out` to the four 32-bit words, lowest first, of `(hi * 2^31 + lo) * first * second`; factors below 2^31."""
     for i in range(len(hi)):

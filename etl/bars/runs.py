@@ -8,7 +8,6 @@ import math
 from typing import Any, ClassVar, Unpack
 
 import numpy as np
-from numba import njit
 
 from etl.bars.adaptation import RunThreshold
 from etl.bars.adaptive import (
@@ -27,12 +26,13 @@ from etl.bars.adaptive import (
 from etl.bars.frame import Facts
 from etl.bars.kernels import BITS, LIMB, MASK
 from etl.bars.ticks import Weight
+from etl.compiled import kernel
 
 # Of `Expected.numbers`. F_: as they were when the threshold was frozen.
 E_TICKS, LIMIT, P, P_WEIGHT, PLUS, PLUS_WEIGHT, MINUS, MINUS_WEIGHT, F_TICKS, F_P, F_PLUS, F_MINUS = range(12)
 
 
-@njit(cache=True)
+@kernel()
 def run_limit(ticks, p, plus, minus, is_jensen):  # type: ignore[no-untyped-def]
     """The threshold: E[T] max(P v+, (1-P) v-); of "jensen" about the expectation of the larger of the two sums."""
     if not is_jensen:
@@ -47,7 +47,7 @@ def run_limit(ticks, p, plus, minus, is_jensen):  # type: ignore[no-untyped-def]
     return 0.5 * (ticks * size + folded)
 
 
-@njit(cache=True)
+@kernel()
 def run_bars(sign, x, w_hi, w_lo, row, rule, numbers, counts, theta, ends, facts, thetas):  # type: ignore[no-untyped-def]
     """As `etl.bars.imbalance.imbalance_bars`, of two sums that are not netted; `theta` holds buys, then sells."""
     ticks_init, keep, max_ticks, up, down = rule[0], rule[4], rule[8], rule[11], rule[12]
@@ -102,7 +102,7 @@ def run_bars(sign, x, w_hi, w_lo, row, rule, numbers, counts, theta, ends, facts
     return count, row
 
 
-@njit(cache=True)
+@kernel()
 def tick_run_bars(sign, x, w_hi, w_lo, row, rule, numbers, counts, theta, ends, facts, thetas):  # type: ignore[no-untyped-def]
     """As `run_bars` where each tick weighs 1: the sums are counts, and the mean weight of a side is 1."""
     count, n = 0, len(sign)
@@ -131,7 +131,7 @@ def tick_run_bars(sign, x, w_hi, w_lo, row, rule, numbers, counts, theta, ends, 
     return count, row
 
 
-@njit(cache=True)
+@kernel()
 def counted_until(sign, limit, buys, sells):  # type: ignore[no-untyped-def]
     """(ticks up to the one by which a side reaches the limit, else all; buys, sells)."""
     for i in range(len(sign)):
@@ -142,7 +142,7 @@ def counted_until(sign, limit, buys, sells):  # type: ignore[no-untyped-def]
     return len(sign), buys, sells
 
 
-@njit(cache=True)
+@kernel()
 def next_limit(reason, ticks, buys, sells, rule, numbers, facts):  # type: ignore[no-untyped-def]
     """The threshold of the next bar, once the bar with these ticks was learned from; fills `facts`."""
     _, is_ema, alpha, keep_bar, _, low, high, _, _, is_jensen, _, _, _ = rule

@@ -7,12 +7,12 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from etl.bars.kernels import SUM_LIMIT, on
 from etl.bars.scaling import Ints, decimal_of, whole_number
 from etl.bars.state import Signs
 from etl.bars.trades import Int64s
+from etl.compiled import kernel
 
 Int8s: TypeAlias = npt.NDArray[np.int8]
 
@@ -50,7 +50,7 @@ def signed(side: Int8s, price: Ints, ts: Int64s, *, before: "Signed", last_us: i
     return Signed(sign, source, int(price[-1]), int(sign[-1]))
 
 
-@njit(cache=True)
+@kernel()
 def tick_rule(side, price, ts, last_price, last_sign, last_us, reset_us, sign, source):  # type: ignore[no-untyped-def]
     """Fill `sign` and `source`; exact comparison of prices. The arguments are those of `signed`."""
     for i in range(len(side)):

@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 from msgspec import Struct
 from msgspec.structs import replace
-from numba import njit
 
 from etl.bars import state as states
 from etl.bars.builder import Bars, BuilderOptions
@@ -16,6 +15,7 @@ from etl.bars.open_bar import OpenBar
 from etl.bars.steps import Cut, Step
 from etl.bars.threshold import Number, plain, positive
 from etl.bars.ticks import Pending, TickUnit, checked_unit, ticks_of
+from etl.compiled import kernel
 
 
 class Streak(Struct, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ class StreakBars(Bars):
         return replace(progress, sign=0, ticks=0, pending=None)
 
 
-@njit(cache=True)
+@kernel()
 def streak_ends(sign, last, length, threshold, ends):  # type: ignore[no-untyped-def]
     """(how many bars end, the sign and the length of the streak after the last tick); fills `ends`."""
     count = 0

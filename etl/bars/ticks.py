@@ -13,13 +13,13 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
-from numba import njit
 
 from etl.bars.kernels import BITS, LIMB, MASK, SUM_LIMIT
 from etl.bars.rounding import exact_product
 from etl.bars.scaling import Ints
 from etl.bars.steps import Step
 from etl.bars.trades import Int64s
+from etl.compiled import kernel
 
 Weight: TypeAlias = Literal["tick", "volume", "value"]
 TickUnit: TypeAlias = Literal["print", "order"]
@@ -166,7 +166,7 @@ def powers(tens: int) -> tuple[float, float]:
     return 10.0 ** max(tens, 0), 10.0 ** max(-tens, 0)
 
 
-@njit(cache=True)
+@kernel()
 def value_limbs(price, size_hi, size_lo, hi, lo):  # type: ignore[no-untyped-def]
     """Fill `hi, lo` with price x size."""
     for i in range(len(price)):
@@ -174,7 +174,7 @@ def value_limbs(price, size_hi, size_lo, hi, lo):  # type: ignore[no-untyped-def
         hi[i], lo[i] = np.int64(price[i]) * size_hi[i] + (low >> BITS), low & MASK
 
 
-@njit(cache=True)
+@kernel()
 def in_unit(hi, lo, up, down, x, is_sure):  # type: ignore[no-untyped-def]
     """Fill `x` with number x up / down, rounded once; `is_sure` where that is proven.
 

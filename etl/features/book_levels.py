@@ -6,7 +6,8 @@ Levels go by a key that is larger the better they are: the price of a bid, the n
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from etl.compiled import kernel
 
 BID, ASK = range(2)
 MOST_LEVELS = 20_000  # of a side; deeper ones are let go
@@ -20,7 +21,7 @@ class Levels(NamedTuple):
     counts: Any  # int64 (2,)
 
 
-@njit(cache=True)
+@kernel()
 def set_level(levels, side, key, size):  # type: ignore[no-untyped-def]
     """How many levels were let go (0 or 1), when this one has got its new size; size 0 removes it if it is there."""
     keys, sizes, n = levels.keys[side], levels.sizes[side], levels.counts[side]
@@ -48,7 +49,7 @@ def set_level(levels, side, key, size):  # type: ignore[no-untyped-def]
     return 0
 
 
-@njit(cache=True)
+@kernel()
 def _place(keys, n, key):  # type: ignore[no-untyped-def]
     """The first place whose key is not below, sought in strides that grow from the best level."""
     low, high, stride = 0, n, 1
@@ -67,7 +68,7 @@ def _place(keys, n, key):  # type: ignore[no-untyped-def]
     return low
 
 
-@njit(cache=True)
+@kernel()
 def load(levels, side, keys, sizes):  # type: ignore[no-untyped-def]
     """(equal prices joined, levels let go), when a side has been replaced by these; of equal ones the last counts."""
     order = np.argsort(keys, kind="mergesort")  # stable
@@ -85,7 +86,7 @@ def load(levels, side, keys, sizes):  # type: ignore[no-untyped-def]
     return joined, gone
 
 
-@njit(cache=True)
+@kernel()
 def show(levels, side, prices, sizes):  # type: ignore[no-untyped-def]
     """How many of the best levels are set in `prices` and `sizes`, best first, NaN behind them."""
     keys, n = levels.keys[side], levels.counts[side]

@@ -6,8 +6,8 @@ A bucket's size is fixed when it opens. Sums over the last buckets are whole num
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.decimals import is_less, minus, number, plus
 from etl.features.saved import Arrays
 
@@ -41,7 +41,7 @@ def buckets(state: Arrays) -> Buckets:
     return Buckets(state["amounts"], state["counts"], state["ring"])
 
 
-@njit(cache=True)
+@kernel()
 def take(held, sign, amount, size):  # type: ignore[no-untyped-def]
     """Put a trade into the buckets; `size` is that of buckets that open now, (0, 0): not known.
 
@@ -71,13 +71,13 @@ def take(held, sign, amount, size):  # type: ignore[no-untyped-def]
         _fill(amounts, sign, rest)
 
 
-@njit(cache=True)
+@kernel()
 def reset(held):  # type: ignore[no-untyped-def]
     """Discard the open bucket: its two parts are not one period."""
     held.counts[IS_OPEN] = held.counts[SINCE_RESET] = 0
 
 
-@njit(cache=True)
+@kernel()
 def toxicity(held):  # type: ignore[no-untyped-def]
     """VPIN over the ring, NaN before it is full."""
     if held.counts[COMPLETED] < len(held.ring):
@@ -85,7 +85,7 @@ def toxicity(held):  # type: ignore[no-untyped-def]
     return number(_at(held.amounts, APART)) / number(_at(held.amounts, SIZES))
 
 
-@njit(cache=True)
+@kernel()
 def fill(held):  # type: ignore[no-untyped-def]
     """How full the open bucket is; 0 where none is open, NaN where its size is not known."""
     if held.counts[IS_OPEN]:
@@ -93,23 +93,23 @@ def fill(held):  # type: ignore[no-untyped-def]
     return 0.0 if held.counts[IS_SIZE_KNOWN] else np.nan
 
 
-@njit(cache=True)
+@kernel()
 def is_mixed(held):  # type: ignore[no-untyped-def]
     """Whether the ring has buckets of before a reset, or would if it were full."""
     return 0 <= held.counts[SINCE_RESET] < len(held.ring)
 
 
-@njit(cache=True)
+@kernel()
 def _at(amounts, row):  # type: ignore[no-untyped-def]
     return amounts[row, 0], amounts[row, 1]
 
 
-@njit(cache=True)
+@kernel()
 def _set(amounts, row, value):  # type: ignore[no-untyped-def]
     amounts[row, 0], amounts[row, 1] = value
 
 
-@njit(cache=True)
+@kernel()
 def _fill(amounts, sign, amount):  # type: ignore[no-untyped-def]
     _set(amounts, FILLED, plus(_at(amounts, FILLED), amount))
     if sign > 0:
@@ -118,7 +118,7 @@ def _fill(amounts, sign, amount):  # type: ignore[no-untyped-def]
         _set(amounts, NET, minus(_at(amounts, NET), amount))
 
 
-@njit(cache=True)
+@kernel()
 def _complete(held, apart, size, times):  # type: ignore[no-untyped-def]
     """Put so many equal buckets into the ring; of more than it holds only the last ones matter."""
     amounts, counts, ring = held.amounts, held.counts, held.ring
@@ -133,7 +133,7 @@ def _complete(held, apart, size, times):  # type: ignore[no-untyped-def]
         counts[SINCE_RESET] = min(counts[SINCE_RESET] + times, len(ring))
 
 
-@njit(cache=True)
+@kernel()
 def _divided(amount, size):  # type: ignore[no-untyped-def]
     """How often a size goes into an amount, and the rest: long division in base 2."""
     step, digits = size, 0
@@ -150,7 +150,7 @@ def _divided(amount, size):  # type: ignore[no-untyped-def]
     return times, amount
 
 
-@njit(cache=True)
+@kernel()
 def _half(step):  # type: ignore[no-untyped-def]
     odd = step[0] % 2
     return step[0] // 2, (step[1] + odd * 1_000_000_000_000_000_000) // 2

@@ -7,8 +7,8 @@ from decimal import Context, Decimal
 from typing import TypeAlias
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.rows import Floats, Int64s
 from shared.errors import InputUnreadable
 
@@ -61,7 +61,7 @@ def _excess(one: Decimals, other: Decimals) -> Floats:
     return excess
 
 
-@njit(cache=True)
+@kernel()
 def _split(values, whole, parts, is_sure):  # type: ignore[no-untyped-def]
     """A number of up to 53 bits with up to 18 decimal places is found by trying; the others are not sure."""
     for i in range(len(values)):
@@ -80,7 +80,7 @@ def _split(values, whole, parts, is_sure):  # type: ignore[no-untyped-def]
             tens *= 10.0
 
 
-@njit(cache=True)
+@kernel()
 def plus(a, b):  # type: ignore[no-untyped-def]
     """The sum of two (whole, parts)."""
     parts = a[1] + b[1]
@@ -88,7 +88,7 @@ def plus(a, b):  # type: ignore[no-untyped-def]
     return a[0] + b[0] + carry, parts - carry * ONE
 
 
-@njit(cache=True)
+@kernel()
 def minus(a, b):  # type: ignore[no-untyped-def]
     """What is left of one (whole, parts) without another."""
     parts = a[1] - b[1]
@@ -96,13 +96,13 @@ def minus(a, b):  # type: ignore[no-untyped-def]
     return a[0] - b[0] - borrow, parts + borrow * ONE
 
 
-@njit(cache=True)
+@kernel()
 def is_less(a, b):  # type: ignore[no-untyped-def]
     """Whether one (whole, parts) is below another."""
     return a[0] < b[0] or (a[0] == b[0] and a[1] < b[1])
 
 
-@njit(cache=True)
+@kernel()
 def number(a):  # type: ignore[no-untyped-def]
     """A (whole, parts) as a float; never larger than that of a larger one."""
     return a[0] + a[1] / 1e18

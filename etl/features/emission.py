@@ -7,8 +7,8 @@ cut into updates changes no bit.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.order_flow import ASK_PRICE, BID_PRICE, add_flow
 
 NEVER = -(2**63)
@@ -97,7 +97,7 @@ class Filled(NamedTuple):
     filled: Any  # int64 (3,): rows, valid ones, trades taken
 
 
-@njit(cache=True)
+@kernel()
 def take(memory, trades, out, moment, sides):  # type: ignore[no-untyped-def]
     """Go on with the book in `memory.event`.
 
@@ -142,7 +142,7 @@ def take(memory, trades, out, moment, sides):  # type: ignore[no-untyped-def]
         emit(memory, trades, out)
 
 
-@njit(cache=True)
+@kernel()
 def _is_repeated(memory, t, sides, is_valid):  # type: ignore[no-untyped-def]
     """Whether the same book was there at the same time; a crossed one in between does not count."""
     clock = memory.clock
@@ -155,7 +155,7 @@ def _is_repeated(memory, t, sides, is_valid):  # type: ignore[no-untyped-def]
     return _are_equal(memory.other, memory.event, sides)
 
 
-@njit(cache=True)
+@kernel()
 def _are_equal(one, other, sides):  # type: ignore[no-untyped-def]
     for row in range(4):
         for i in range(sides[row // 2]):
@@ -164,7 +164,7 @@ def _are_equal(one, other, sides):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@kernel()
 def _follow(memory, t):  # type: ignore[no-untyped-def]
     """Add the flow from the last valid book to this one, or begin anew."""
     clock = memory.clock
@@ -176,7 +176,7 @@ def _follow(memory, t):  # type: ignore[no-untyped-def]
         add_flow(memory.flow, memory.valid, memory.event)
 
 
-@njit(cache=True)
+@kernel()
 def meet(memory, trades, t):  # type: ignore[no-untyped-def]
     """Tell the trades up to `t` the last valid book strictly before each of them."""
     clock, best_bid, best_ask = memory.clock, memory.valid[BID_PRICE, 0], memory.valid[ASK_PRICE, 0]
@@ -187,7 +187,7 @@ def meet(memory, trades, t):  # type: ignore[no-untyped-def]
         clock[MET] += 1
 
 
-@njit(cache=True)
+@kernel()
 def emit(memory, trades, out):  # type: ignore[no-untyped-def]
     """Complete the row of the open cell, and close the cell."""
     clock, row = memory.clock, out.filled[FILLED_ROWS]
@@ -210,7 +210,7 @@ def emit(memory, trades, out):  # type: ignore[no-untyped-def]
     memory.flow[:] = 0.0
 
 
-@njit(cache=True)
+@kernel()
 def _fill_valid(memory, out, row):  # type: ignore[no-untyped-def]
     clock, valid = memory.clock, memory.valid
     out.times[BOOK_NS, row] = clock[VALID_NS]
@@ -224,7 +224,7 @@ def _fill_valid(memory, out, row):  # type: ignore[no-untyped-def]
         out.log_gofi[row] = memory.flow[levels]
 
 
-@njit(cache=True)
+@kernel()
 def _fill_other(memory, out, row):  # type: ignore[no-untyped-def]
     clock = memory.clock
     out.times[BOOK_NS, row] = clock[OTHER_NS]
@@ -234,7 +234,7 @@ def _fill_other(memory, out, row):  # type: ignore[no-untyped-def]
         out.books[:, row] = memory.other
 
 
-@njit(cache=True)
+@kernel()
 def _take_trades(memory, trades, out):  # type: ignore[no-untyped-def]
     """Give the pending trades up to the end of the cell to its row."""
     clock, filled = memory.clock, out.filled

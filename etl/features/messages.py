@@ -6,8 +6,8 @@ first one after a fetched snapshot may begin before it (Binance). Sizes are abso
 """
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.book_levels import ASK, BID, load, set_level, show
 from etl.features.emission import (
     CUT,
@@ -32,7 +32,7 @@ _FITS, _REPEATED, _BROKEN = range(3)
 _NO_ID = NEVER
 
 
-@njit(cache=True)
+@kernel()
 def take_messages(memory, trades, out, levels, changes):  # type: ignore[no-untyped-def]
     """The place of the first row of a message whose end has not come, when all before it were gone through."""
     start = 0
@@ -47,7 +47,7 @@ def take_messages(memory, trades, out, levels, changes):  # type: ignore[no-unty
     return start
 
 
-@njit(cache=True)
+@kernel()
 def _take_message(memory, trades, out, levels, rows):  # type: ignore[no-untyped-def]
     changes, start, stop = rows
     clock, tally = memory.clock, memory.tally
@@ -82,14 +82,14 @@ def _take_message(memory, trades, out, levels, rows):  # type: ignore[no-untyped
     take(memory, trades, out, (t, known, False), sides)
 
 
-@njit(cache=True)
+@kernel()
 def _distrust(memory):  # type: ignore[no-untyped-def]
     """The book may be wrong until the next snapshot, which begins anew."""
     memory.clock[IS_TRUSTED] = 0
     memory.clock[HAS_BREAK] = memory.clock[IS_MISSING] = 1
 
 
-@njit(cache=True)
+@kernel()
 def _fit(clock, update_id, prev_update_id):  # type: ignore[no-untyped-def]
     version = clock[VERSION]
     if not clock[IS_TRUSTED] or _NO_ID in (version, prev_update_id) or prev_update_id == version:
@@ -99,12 +99,12 @@ def _fit(clock, update_id, prev_update_id):  # type: ignore[no-untyped-def]
     return _FITS if update_id > version else _REPEATED
 
 
-@njit(cache=True)
+@kernel()
 def _is_possible(price, size):  # type: ignore[no-untyped-def]
     return 0.0 < price < np.inf and 0.0 <= size < np.inf
 
 
-@njit(cache=True)
+@kernel()
 def _apply(memory, levels, rows):  # type: ignore[no-untyped-def]
     changes, start, stop = rows
     for i in range(start, stop):
@@ -117,7 +117,7 @@ def _apply(memory, levels, rows):  # type: ignore[no-untyped-def]
             memory.tally[DROPPED_DEEP] += set_level(levels, BID, price, size)
 
 
-@njit(cache=True)
+@kernel()
 def _load(memory, levels, rows):  # type: ignore[no-untyped-def]
     changes, start, stop = rows
     keys, sizes = np.empty(stop - start), np.empty(stop - start)

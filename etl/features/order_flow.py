@@ -5,12 +5,13 @@ Xu, Gould, Howison, Multi-level order-flow imbalance in a limit order book, 2018
 """
 
 import numpy as np
-from numba import njit
+
+from etl.compiled import kernel
 
 BID_PRICE, BID_SIZE, ASK_PRICE, ASK_SIZE = range(4)  # rows of a book: (4, max_levels), best level first
 
 
-@njit(cache=True)
+@kernel()
 def add_flow(flow, before, now):  # type: ignore[no-untyped-def]
     """Add to `flow` what each level gained on the bid less what it gained on the ask; the last is of logarithms.
 
@@ -33,7 +34,7 @@ def add_flow(flow, before, now):  # type: ignore[no-untyped-def]
     flow[len(flow) - 1] += bid - ask
 
 
-@njit(cache=True)
+@kernel()
 def _kept(before, now):  # type: ignore[no-untyped-def]
     """Whether the size that is there counts, and the size that was; a missing level is worse than any price."""
     if now != now:
@@ -43,6 +44,6 @@ def _kept(before, now):  # type: ignore[no-untyped-def]
     return now >= before, now <= before
 
 
-@njit(cache=True)
+@kernel()
 def _part(size, counts):  # type: ignore[no-untyped-def]
     return size if counts else 0.0

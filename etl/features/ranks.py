@@ -1,8 +1,8 @@
 """Where a value stands among those of a window of time before it: mid-ranks."""
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.rows import Floats, Int64s
 from etl.features.saved import Arrays
 
@@ -34,7 +34,7 @@ class TimeRanks:
         return out
 
 
-@njit(cache=True)
+@kernel()
 def _rank(t, x, first, window, window_ns, at_least, out):  # type: ignore[no-untyped-def]
     values, counts, n = window
     head = 0
@@ -58,7 +58,7 @@ def _rank(t, x, first, window, window_ns, at_least, out):  # type: ignore[no-unt
     return head, n
 
 
-@njit(cache=True)
+@kernel()
 def _remove(values, counts, n, x):  # type: ignore[no-untyped-def]
     """How many different values are left without one that is there."""
     place = np.searchsorted(values[:n], x)

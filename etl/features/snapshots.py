@@ -1,8 +1,8 @@
 """Snapshots of a book, cleaned: impossible levels dropped, equal prices joined, best first, cut to what is used."""
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.emission import (
     FILLED_ROWS,
     GAPS,
@@ -23,7 +23,7 @@ from etl.features.emission import (
 from etl.features.order_flow import ASK_PRICE, BID_PRICE
 
 
-@njit(cache=True)
+@kernel()
 def take_snapshots(memory, trades, out, moments, sides):  # type: ignore[no-untyped-def]
     """Go on with each snapshot in turn; one from before the last one is left out.
 
@@ -48,7 +48,7 @@ def take_snapshots(memory, trades, out, moments, sides):  # type: ignore[no-unty
         take(memory, trades, out, (t_ns[i], known_ns[i], has_gap[i]), levels)
 
 
-@njit(cache=True)
+@kernel()
 def show_each(memory, out, sides):  # type: ignore[no-untyped-def]
     """Make a row of each snapshot, whatever it is and whenever it was; nothing is compared or remembered."""
     bids, asks = sides
@@ -67,19 +67,19 @@ def show_each(memory, out, sides):  # type: ignore[no-untyped-def]
     out.filled[FILLED_ROWS] = rows
 
 
-@njit(cache=True)
+@kernel()
 def _room(bids, asks):  # type: ignore[no-untyped-def]
     most = max((bids[1] - bids[0]).max(), (asks[1] - asks[0]).max()) if len(bids[0]) else 0
     return np.empty((2, most))
 
 
-@njit(cache=True)
+@kernel()
 def _levels(side, i):  # type: ignore[no-untyped-def]
     start, stop = side[0][i], side[1][i]
     return side[2][start:stop], side[3][start:stop]
 
 
-@njit(cache=True)
+@kernel()
 def clean(memory, levels, direction, room):  # type: ignore[no-untyped-def]
     """How many levels the side has in `memory.event`, where they are set, best first, NaN behind them.
 

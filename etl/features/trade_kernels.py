@@ -6,12 +6,12 @@ Kernels go trade by trade in one order of operations, so that how trades are cut
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from numba import njit
 
 from etl.bars.kernels import BITS, MASK
 from etl.bars.rounding import ratio
 from etl.bars.scaling import NumberRefused, Prices, Sizes, Texts, scaled_prices, scaled_sizes
 from etl.bars.trades import frozen
+from etl.compiled import kernel
 from etl.features.rows import Floats
 from shared.errors import InputUnreadable
 
@@ -59,7 +59,7 @@ def _wide(values: object, prices: Prices, sizes: Sizes) -> npt.NDArray[np.int64]
     return np.asarray(values, dtype=np.int64 if is_plain else object)
 
 
-@njit(cache=True)
+@kernel()
 def pace(t_ns, sign, tau_s, last_ns, counts, out):  # type: ignore[no-untyped-def]
     """Fill `out` (3, trades): trades a second, of all, buys, sells, each weighted exp(-age / tau).
 
@@ -76,7 +76,7 @@ def pace(t_ns, sign, tau_s, last_ns, counts, out):  # type: ignore[no-untyped-de
         out[:, k] = counts / tau_s
 
 
-@njit(cache=True)
+@kernel()
 def runs(sign, streak, out):  # type: ignore[no-untyped-def]
     """The streak after these trades: sign x length of the run that each belongs to, which fills `out`."""
     for k in range(len(sign)):
@@ -85,7 +85,7 @@ def runs(sign, streak, out):  # type: ignore[no-untyped-def]
     return streak
 
 
-@njit(cache=True)
+@kernel()
 def autocorrelation(signs, first, window, out):  # type: ignore[no-untyped-def]
     """Fill `out` for the trades from `first` on: of the last `window` signs, at lag 1; NaN before there are as many.
 
@@ -110,7 +110,7 @@ def autocorrelation(signs, first, window, out):  # type: ignore[no-untyped-def]
             out[i - first] = above / below
 
 
-@njit(cache=True)
+@kernel()
 def large_trades(amounts, first, window, ordered, share, hhi):  # type: ignore[no-untyped-def]
     """Fill `share` and `hhi` for the trades from `first` on, NaN before there are enough.
 
@@ -143,7 +143,7 @@ def large_trades(amounts, first, window, ordered, share, hhi):  # type: ignore[n
             share[i - first] = large / total
 
 
-@njit(cache=True)
+@kernel()
 def _with(ordered, held, value):  # type: ignore[no-untyped-def]
     at = held
     while at and ordered[at - 1] > value:
@@ -153,7 +153,7 @@ def _with(ordered, held, value):  # type: ignore[no-untyped-def]
     return held + 1
 
 
-@njit(cache=True)
+@kernel()
 def _without(ordered, held, value):  # type: ignore[no-untyped-def]
     at = np.searchsorted(ordered[:held], value)
     for next_ in range(at + 1, held):

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.rows import Bools, Floats, Int64s
 from etl.features.saved import Arrays
 
@@ -104,7 +104,7 @@ class TimeSums:
         self._state.update({f"{self._prefix}.{name}": array for name, array in arrays.items()})
 
 
-@njit(cache=True)
+@kernel()
 def add(total, rest, value):  # type: ignore[no-untyped-def]
     """A Neumaier sum and what it kept aside, after one more value; their sum is the sum.
 
@@ -118,7 +118,7 @@ def add(total, rest, value):  # type: ignore[no-untyped-def]
     return after, rest
 
 
-@njit(cache=True)
+@kernel()
 def multiplied(a, b):  # type: ignore[no-untyped-def]
     """The product as a float, and what that lacks of the exact one.
 
@@ -133,7 +133,7 @@ def multiplied(a, b):  # type: ignore[no-untyped-def]
     return high, ((a_high * b_high - high) + a_high * b_low + a_low * b_high) + a_low * b_low
 
 
-@njit(cache=True)
+@kernel()
 def _advance(given, rules, heads, memory, out):  # type: ignore[no-untyped-def]
     t, x, is_reset, first = given
     lengths, pairs, rebuilt_every = rules
@@ -165,7 +165,7 @@ def _advance(given, rules, heads, memory, out):  # type: ignore[no-untyped-def]
         reach[k] = t[i] - clock[1]
 
 
-@njit(cache=True)
+@kernel()
 def _count(memory, pairs, x, h, i, sign):  # type: ignore[no-untyped-def]
     """Let a row come into a window, or go from it."""
     sums, rests, counts = memory[:3]
@@ -182,7 +182,7 @@ def _count(memory, pairs, x, h, i, sign):  # type: ignore[no-untyped-def]
             sums[h, at], rests[h, at] = add(sums[h, at], rests[h, at], sign * low)
 
 
-@njit(cache=True)
+@kernel()
 def _tell(memory, pairs, h, out_sums, out_centred, k):  # type: ignore[no-untyped-def]
     """Write what a window holds; where all its values are equal no trace of those that left it stays."""
     sums, rests, counts, last, runs, _ = memory

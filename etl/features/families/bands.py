@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.declared import Feature, StatelessFamily
 from etl.features.families.imbalance import imbalance
 from etl.features.options import FeatureOptions, number_label
@@ -103,7 +103,7 @@ def _near(price: Floats, size: Floats, best: tuple[Floats, Floats], edges: Edges
     return sizes, value, last
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _measure(price, size, best, edges, ten, out):  # type: ignore[no-untyped-def]
     sizes, value, last = out
     bands = len(edges.bps)
@@ -127,7 +127,7 @@ def _measure(price, size, best, edges, ten, out):  # type: ignore[no-untyped-def
         last[k] = band if levels == price.shape[1] else bands
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _is_nearer(price, bid, ask, edges, band):  # type: ignore[no-untyped-def]
     """Whether a level is nearer to the mid price than the end of a band: |2p - (a + b)| * 1e4 < edge * (a + b).
 
@@ -147,7 +147,7 @@ def _is_nearer(price, bid, ask, edges, band):  # type: ignore[no-untyped-def]
     return difference < 0.0  # more than 15 digits: no price of an exchange
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _units(price, power):  # type: ignore[no-untyped-def]
     """How many units of 1 / power a price has; 0 where it is no whole number of them, or too many to tell."""
     units = np.rint(price * power)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import polars as pl
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.declared import Feature, StatelessFamily
 from etl.features.options import FeatureOptions, number_label
 from etl.features.rows import Floats, Rows
@@ -49,7 +49,7 @@ class Costs(StatelessFamily):
         return {feature.name: value for feature, value in zip(self.features, values, strict=True)}
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _walk(price, size, mid, asked, out):  # type: ignore[no-untyped-def]
     amount, is_quote = asked
     for k in range(len(price)):

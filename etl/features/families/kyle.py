@@ -1,8 +1,8 @@
 """Kyle's lambda: how far the mid price moves for what takers buy and sell."""
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.decimals import decimals, difference
 from etl.features.declared import Feature, StatefulFamily
 from etl.features.options import FeatureOptions
@@ -67,7 +67,7 @@ def _signed_value(rows: Rows) -> Floats:
     return value
 
 
-@njit(cache=True)
+@kernel()
 def _add_signed(row, sign, price, amount, value):  # type: ignore[no-untyped-def]
     for i in range(len(row)):
         value[row[i]] += sign[i] * price[i] * amount[i]

@@ -1,8 +1,8 @@
 """How the mid price moves from row to row: return, velocity, acceleration."""
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.declared import Feature, StatefulFamily
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
@@ -32,7 +32,7 @@ class Motion(StatefulFamily):
         return {feature.name: values for feature, values in zip(self.features, out, strict=True)}
 
 
-@njit(cache=True)
+@kernel()
 def _move(t_ns, is_reset, mid, before, t_before, out):  # type: ignore[no-untyped-def]
     for k in range(len(t_ns)):
         last, velocity_before = before[0], before[1]

@@ -3,8 +3,8 @@
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.declared import Feature, StatefulFamily
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
@@ -108,7 +108,7 @@ def principal(comoment: Floats) -> Floats:
     return component if component.sum() > 0 else -component
 
 
-@njit(cache=True)
+@kernel()
 def _integrate(flow, sizes, weights, gathered, out):  # type: ignore[no-untyped-def]
     size_before, count, mean, comoment = gathered
     levels = flow.shape[1]
@@ -132,7 +132,7 @@ def _integrate(flow, sizes, weights, gathered, out):  # type: ignore[no-untyped-
                 comoment[i, j] += off[i] * off[j] * ((count[0] - 1) / count[0])
 
 
-@njit(cache=True)
+@kernel()
 def _mean_size(sizes, row, levels):  # type: ignore[no-untyped-def]
     """Mean of (bid + ask) / 2 over the levels; one that is not there has 0."""
     bids, asks = sizes

@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.declared import Feature
 from etl.features.families.imbalance import depth
 from etl.features.horizons import HorizonFamily, Window
@@ -80,7 +80,7 @@ class RollingFlow(HorizonFamily):
         }
 
 
-@njit(cache=True)
+@kernel()
 def _fade(t_ns, is_reset, ofi, taus_ns, before, t_before, out):  # type: ignore[no-untyped-def]
     for k in range(len(t_ns)):
         dt_ns = t_ns[k] - t_before[0]

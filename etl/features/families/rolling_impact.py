@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.declared import Feature
 from etl.features.horizons import HorizonFamily, Window
 from etl.features.options import FeatureOptions
@@ -114,7 +114,7 @@ def _last_prices(rows: Rows) -> Floats:
     return prices
 
 
-@njit(cache=True)
+@kernel()
 def _bounces(is_reset, price, before, out):  # type: ignore[no-untyped-def]
     """Products of a change of price and the one before it, at the row where the second is known."""
     for k in range(len(price)):

@@ -1,8 +1,8 @@
 """How size is spread over the first levels: slopes, center of gravity, entropy."""
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.declared import Feature, StatelessFamily
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
@@ -51,7 +51,7 @@ class Shape(StatelessFamily):
         return {feature.name: value for feature, value in zip(self.features, values, strict=True)}
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _describe(price, size, mid, lot_size, out):  # type: ignore[no-untyped-def]
     for k in range(len(price)):
         n = 0
@@ -71,7 +71,7 @@ def _describe(price, size, mid, lot_size, out):  # type: ignore[no-untyped-def]
             out[_NS_SLOPE, k] = _ns_slope(price[k, :n], size[k, :n] / lot_size, mid[k])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _entropy(size, total):  # type: ignore[no-untyped-def]
     spread = 0.0
     for i in range(len(size)):
@@ -81,7 +81,7 @@ def _entropy(size, total):  # type: ignore[no-untyped-def]
     return spread / np.log(len(size))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _slope(price, size, mid):  # type: ignore[no-untyped-def]
     n = len(price)
     mean_distance, mean_size, so_far = 0.0, 0.0, 0.0
@@ -98,7 +98,7 @@ def _slope(price, size, mid):  # type: ignore[no-untyped-def]
     return above / below * mid / 1e4 if below > 0.0 else np.nan
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _ns_slope(price, lots, mid):  # type: ignore[no-untyped-def]
     """Null where the price or the logarithm that something is divided by is 0: of a locked book, of just one lot."""
     if price[0] == mid:

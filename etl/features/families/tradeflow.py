@@ -2,8 +2,8 @@
 
 import numpy as np
 import polars as pl
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.declared import Feature, StatefulFamily
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
@@ -59,7 +59,7 @@ class TradeFlow(StatefulFamily):
         return {feature.name: value for feature, value in zip(self.features, values, strict=True)}
 
 
-@njit(cache=True)
+@kernel()
 def _sum(tape, bid_before, ask_before, sums):  # type: ignore[no-untyped-def]
     """Add what each trade brings to the sums of its row."""
     row, is_dropped, sign, price, amount = tape

@@ -4,8 +4,8 @@ from fractions import Fraction
 
 import numpy as np
 import polars as pl
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features import buckets as volume
 from etl.features.decimals import ONE, Decimals, decimal, decimals
 from etl.features.declared import Feature, StatefulFamily
@@ -77,7 +77,7 @@ def _total(whole: Int64s, parts: Int64s) -> int:
     return int(whole.sum()) * ONE + high * half + low
 
 
-@njit(cache=True)
+@kernel()
 def _tick(held, row, signs, amounts, sizes, flags, out):  # type: ignore[no-untyped-def]
     is_reset, has_trades, has_begun = flags
     trade = 0
