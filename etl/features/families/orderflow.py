@@ -93,7 +93,7 @@ def decay(options: FeatureOptions) -> Floats:
 
 
 def principal(comoment: Floats) -> Floats:
-    """The first principal component, of absolute sum 1 and positive sum; NaN where nothing varies.
+    """The first principal component, of absolute sum 1 and positive sum; NaN where nothing varies, or too much.
 
     Args:
         comoment: (n, n), sums of products of deviations; its lower triangle is enough.
@@ -101,7 +101,7 @@ def principal(comoment: Floats) -> Floats:
     >>> principal(np.array([[4.0, 0.0], [4.0, 4.0]]))
     array([0.5, 0.5])
     """
-    if not comoment.any():
+    if not 0 < np.abs(comoment).sum() < np.inf:
         return np.full(len(comoment), np.nan)
     component: Floats = np.linalg.eigh(comoment).eigenvectors[:, -1]
     component = component / np.abs(component).sum()

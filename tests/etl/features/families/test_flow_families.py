@@ -172,7 +172,8 @@ def test_a_day_with_too_few_rows_leaves_the_weights_as_they_were() -> None:
 def test_levels_that_never_change_have_no_component() -> None:
     books = [book for at in (10, 200) for book in day_of(np.zeros((9, 2)), first_s=at)]
     assert np.isnan(told(books, **SMALL)["ofi_integrated"]).all()
-    assert np.isnan(principal(np.zeros((2, 2)))).all()
+    for nothing in (0.0, np.nan, np.inf):
+        assert np.isnan(principal(np.full((2, 2), nothing))).all()
 
 
 @given(st.lists(st.lists(st.integers(-50, 50), min_size=3, max_size=3), min_size=4, max_size=9))
