@@ -104,6 +104,7 @@ def features(options: FeatureOptions) -> list[Feature]:
     return [feature for family in made for feature in family.features]
 
 
+@np.errstate(all="ignore")  # what is not defined is null, whatever was divided by
 def computed(made_by: Mapping[str, Family], rows: Rows) -> dict[str, Floats]:
     """Every column of these families, NaN where a row has none: stateful ones see valid rows alone."""
     for family in made_by.values():

@@ -1,10 +1,11 @@
 """`extract_structural_features`: what every single book shows, without memory of the books before it."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import polars as pl
 
-from etl.features.declared import StatelessFamily, column, computed, families
+from etl.features.declared import Family, StatelessFamily, column, computed, families
 from etl.features.events import BookEvents
 from etl.features.options import FeatureOptions
 from etl.features.rows import Rows
@@ -58,22 +59,23 @@ def extract_structural_features(books: Frame, **options: Any) -> Frame:
 
 
 def _extracted(books: pl.DataFrame, options: FeatureOptions) -> pl.DataFrame:
-    parts = [_features(part, options) for part in books.iter_slices(_ROWS_AT_ONCE)] or [_features(books, options)]
-    own, features = books.drop("bids", "asks"), pl.concat(parts)
+    events = BookEvents(options)
+    made_by = {name: family for name, family in families(options).items() if isinstance(family, StatelessFamily)}
+    parts = [_features(part, events, made_by) for part in books.iter_slices(_ROWS_AT_ONCE)]
+    features = pl.concat(parts or [_features(books, events, made_by)])
+    own = books.drop("bids", "asks")
     for name in own.columns:
         if name in features.columns:
             raise InputUnreadable(f"column {name!r} of books is a feature", hint="Drop or rename it")
     return own.hstack(features)
 
 
-def _features(books: pl.DataFrame, options: FeatureOptions) -> pl.DataFrame:
-    rows = BookEvents(options).each(books)
-    made_by = {name: family for name, family in families(options).items() if isinstance(family, StatelessFamily)}
+def _features(books: pl.DataFrame, events: BookEvents, made_by: Mapping[str, Family]) -> pl.DataFrame:
+    rows = events.each(books)
     made = computed(made_by, rows)
     ordered = sorted(made_by.values(), key=lambda family: family.rank)
-    return _flags(rows).hstack(
-        [column(feature, made[feature.name]) for family in ordered for feature in family.features]
-    )
+    series = [column(feature, made[feature.name]) for family in ordered for feature in family.features]
+    return _flags(rows).hstack(series)
 
 
 def _flags(rows: Rows) -> pl.DataFrame:

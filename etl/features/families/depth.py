@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numba import njit
 
 from etl.features.declared import Feature, StatelessFamily
 from etl.features.families.imbalance import depth, imbalance
@@ -20,9 +21,10 @@ class Depth(StatelessFamily):
     options = ("depth_levels", "smart_depth_kind", "smart_half_life_bps", "smart_alpha")
 
     def __init__(self, options: FeatureOptions) -> None:
-        self._options = options
-        n = options.depth_levels
-        by = "exp(-ln 2 / half-life d_i)" if options.smart_depth_kind == "distance" else "exp(-alpha i)"
+        n = self._levels = options.depth_levels
+        is_by_level = options.smart_depth_kind == "index"
+        by = "exp(-alpha i)" if is_by_level else "exp(-ln 2 / half-life d_i)"
+        self._decay = options.smart_alpha if is_by_level else math.log(2) / options.smart_half_life_bps, is_by_level
         self.features = (
             *(Feature(f"vwap_{side}_{n}", "quote", "sum p q / sum q", _HOUSE, "S7") for side in ("bid", "ask")),
             Feature("vwap_spread", "quote", "vwap_ask - vwap_bid", _HOUSE, "S7"),
@@ -35,24 +37,17 @@ class Depth(StatelessFamily):
 
     def update(self, rows: Rows) -> dict[str, Floats]:
         """The features of these rows."""
-        n, mid = self._options.depth_levels, rows.columns["mid_price"]
-        bid, ask = (vwap(p[:, :n], q[:, :n]) for p, q in _sides(rows))
-        bid_depth, ask_depth = (depth(q[:, :n]) for _, q in _sides(rows))
-        smart = [np.where(np.isnan(mid), np.nan, self._smart(p, q, mid)) for p, q in _sides(rows)]
-        inverse = [_inverse_distance(p, q, mid) for p, q in _sides(rows)]
-        with np.errstate(all="ignore"):
-            weighted = (bid * ask_depth + ask * bid_depth) / (ask_depth + bid_depth)
-            values = (bid, ask, ask - bid, (ask - bid) / mid * 1e4, weighted, *smart)
-            values = (*values, imbalance(smart[0], smart[1]), imbalance(inverse[0], inverse[1]))
+        n, mid = self._levels, rows.columns["mid_price"]
+        bid, ask = (vwap(price[:, :n], size[:, :n]) for price, size in _sides(rows))
+        bid_depth, ask_depth = (depth(size[:, :n]) for _, size in _sides(rows))
+        near = np.empty((2, 2, len(rows)))  # smart depth and sum q_i / d_i of each side
+        for (price, size), found in zip(_sides(rows), near, strict=True):
+            _weigh(price, size, mid, self._decay, found)
+        smart, inverse = near[:, 0], near[:, 1]
+        weighted = (bid * ask_depth + ask * bid_depth) / (ask_depth + bid_depth)
+        values = (bid, ask, ask - bid, (ask - bid) / mid * 1e4, weighted, *smart)
+        values = (*values, imbalance(smart[0], smart[1]), imbalance(inverse[0], inverse[1]))
         return {feature.name: value for feature, value in zip(self.features, values, strict=True)}
-
-    def _smart(self, price: Floats, size: Floats, mid: Floats) -> Floats:
-        if self._options.smart_depth_kind == "index":
-            decay = np.exp(-self._options.smart_alpha * np.arange(price.shape[1]))[None, :]
-        else:
-            decay = np.exp(-math.log(2) / self._options.smart_half_life_bps * distance_bps(price, mid))
-        weighted: Floats = np.nansum(size * decay, axis=1)
-        return weighted
 
 
 def _sides(rows: Rows) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
@@ -61,19 +56,37 @@ def _sides(rows: Rows) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
 
 def vwap(price: Floats, size: Floats) -> Floats:
     """The size-weighted mean price of (rows, levels); NaN where there is no level."""
-    total = depth(size)
-    out = np.full(len(total), np.nan)
-    np.divide(np.nansum(price * size, axis=1), total, out=out, where=total > 0)
+    out = np.empty(len(price))
+    _average(price, size, out)
     return out
 
 
-def distance_bps(price: Floats, mid: Floats) -> Floats:
-    """How far levels are from the mid price, (rows, levels)."""
-    return np.abs(price - mid[:, None]) / mid[:, None] * 1e4
+@njit(cache=True, error_model="numpy")
+def _average(price, size, out):  # type: ignore[no-untyped-def]
+    for k in range(len(price)):
+        value, total = 0.0, 0.0
+        for i in range(price.shape[1]):
+            if price[k, i] != price[k, i]:
+                break
+            value += price[k, i] * size[k, i]
+            total += size[k, i]
+        out[k] = value / total
 
 
-def _inverse_distance(price: Floats, size: Floats, mid: Floats) -> Floats:
-    """The sum of size / distance; NaN where the book is locked, so that a distance is 0."""
-    distance = distance_bps(price, mid)
-    parts = np.divide(size, distance, out=np.full(size.shape, np.nan), where=distance > 0)
-    return np.where(distance[:, 0] > 0, np.nansum(parts, axis=1), np.nan)
+@njit(cache=True, error_model="numpy")
+def _weigh(price, size, mid, decay, out):  # type: ignore[no-untyped-def]
+    """`decay` is the rate per bps, or per level, and whether it is by level."""
+    rate, is_by_level = decay
+    for k in range(len(price)):
+        if mid[k] != mid[k]:
+            out[:, k] = np.nan
+            continue
+        smart, inverse = 0.0, 0.0
+        for i in range(price.shape[1]):
+            if price[k, i] != price[k, i]:
+                break
+            distance_bps = abs(price[k, i] - mid[k]) / mid[k] * 1e4
+            smart += size[k, i] * np.exp(-rate * (i if is_by_level else distance_bps))
+            inverse += size[k, i] / distance_bps
+        out[0, k] = smart
+        out[1, k] = inverse if inverse < np.inf else np.nan  # locked: a distance is 0

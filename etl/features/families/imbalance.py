@@ -1,6 +1,7 @@
 """Which side of the book holds more, over its best levels."""
 
 import numpy as np
+from numba import njit
 
 from etl.features.declared import Feature, StatelessFamily
 from etl.features.options import FeatureOptions
@@ -30,8 +31,19 @@ class Imbalance(StatelessFamily):
 
 def depth(size: Floats) -> Floats:
     """The sum over levels of (rows, levels); NaN where there is none."""
-    empty = np.isnan(size).all(axis=1) if size.shape[1] else np.ones(len(size), dtype=np.bool_)
-    return np.where(empty, np.nan, np.nansum(size, axis=1))
+    out = np.empty(len(size))
+    _add(size, out)
+    return out
+
+
+@njit(cache=True)
+def _add(size, out):  # type: ignore[no-untyped-def]
+    for k in range(len(size)):
+        out[k] = size[k, 0]
+        for i in range(1, size.shape[1]):
+            if size[k, i] != size[k, i]:
+                break
+            out[k] += size[k, i]
 
 
 def imbalance(bid: Floats, ask: Floats) -> Floats:

@@ -1,6 +1,7 @@
 """What trading through the book would cost, and how concentrated it is."""
 
 import numpy as np
+from numba import njit
 
 from etl.features.declared import Feature, StatelessFamily
 from etl.features.families.depth import vwap
@@ -34,18 +35,30 @@ class Liquidity(StatelessFamily):
         bid_price, ask_price, bid, ask = (
             matrix[:, :n] for matrix in (rows.bid_price, rows.ask_price, rows.bid_size, rows.ask_size)
         )
-        spread = vwap(ask_price, ask) - vwap(bid_price, bid)
-        value = np.nansum(bid_price * bid, axis=1) + np.nansum(ask_price * ask, axis=1)
-        with np.errstate(all="ignore"):
-            values = (
-                spread / (depth(bid) + depth(ask)),
-                spread / mid / value,
-                *(_concentration(size) for size in (bid, ask)),
-                *(size[:, 0] / depth(size) for size in (bid, ask)),
-            )
+        bid_mean, ask_mean, bid_depth, ask_depth = vwap(bid_price, bid), vwap(ask_price, ask), depth(bid), depth(ask)
+        spread, value = ask_mean - bid_mean, bid_mean * bid_depth + ask_mean * ask_depth
+        values = (
+            spread / (bid_depth + ask_depth),
+            spread / mid / value,
+            _concentration(bid, bid_depth),
+            _concentration(ask, ask_depth),
+            bid[:, 0] / bid_depth,
+            ask[:, 0] / ask_depth,
+        )
         return {feature.name: found for feature, found in zip(self.features, values, strict=True)}
 
 
-def _concentration(size: Floats) -> Floats:
-    total = depth(size)
-    return np.where(np.isnan(total), np.nan, np.nansum((size / total[:, None]) ** 2, axis=1))
+def _concentration(size: Floats, total: Floats) -> Floats:
+    out = np.empty(len(size))
+    _square(size, total, out)
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def _square(size, total, out):  # type: ignore[no-untyped-def]
+    for k in range(len(size)):
+        out[k] = (size[k, 0] / total[k]) ** 2
+        for i in range(1, size.shape[1]):
+            if size[k, i] != size[k, i]:
+                break
+            out[k] += (size[k, i] / total[k]) ** 2

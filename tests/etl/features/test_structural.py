@@ -6,6 +6,8 @@ from datetime import datetime
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from etl.features.orderbook import extract_structural_features
 from etl.features.stateful import StatefulFeatureProcessor
@@ -124,6 +126,18 @@ def test_no_rows_make_no_rows() -> None:
     assert nothing.is_empty()
 
 
+ANY_SIDE = st.lists(st.tuples(st.floats(), st.floats()), max_size=4)
+
+
+@settings(max_examples=200)
+@given(book=st.tuples(ANY_SIDE, ANY_SIDE))
+def test_whatever_floats_there_are_none_is_nan_or_infinite(book: tuple[Side, Side]) -> None:
+    """F5, with numbers that only a broken feed sends; nor is anything warned of."""
+    made = extract_structural_features(frame_of([book]), **EVERYTHING)
+    assert not [name for name, value in made.row(0, named=True).items() if value in (math.inf, -math.inf)]
+    assert not made.select(pl.any_horizontal(pl.col(pl.Float64).is_nan())).item()
+
+
 def told(bids: Side | None, asks: Side | None) -> dict[str, object]:
     frame = frame_of([(bids or [], asks or [])])
     for name, side in (("bids", bids), ("asks", asks)):
@@ -184,9 +198,9 @@ def test_a_frame_that_is_no_books_is_refused_in_one_line(
     change: Callable[[pl.DataFrame], pl.DataFrame], problem: str
 ) -> None:
     frame = change(frame_of([(BID, ASK)]))
-    for given in (frame, frame.lazy()):
+    for books in (frame, frame.lazy()):
         with pytest.raises(InputUnreadable, match=problem) as refused:
-            extract_structural_features(given)
+            extract_structural_features(books)
         assert "\n" not in refused.value.line()
 
 
