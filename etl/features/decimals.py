@@ -41,7 +41,7 @@ def decimal(value: float | Decimal, *, what: str) -> tuple[int, int]:
 
     Raises: InputUnreadable for a number of 2^60 or more.
     """
-    number = value if isinstance(value, Decimal) else Decimal(repr(value))
+    number = Decimal(str(value))
     if not number < LIMIT:
         raise InputUnreadable(f"{what} {number} is too large", hint="Numbers must be below 2^60")
     whole, parts = divmod(int(number.scaleb(PLACES, _DIGITS).to_integral_value(context=_DIGITS)), ONE)
