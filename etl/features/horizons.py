@@ -10,7 +10,9 @@ import numpy as np
 from etl.features.declared import Feature, StatefulFamily
 from etl.features.options import FeatureOptions, seconds_label
 from etl.features.rows import Floats, Int64s, Rows
-from etl.features.windows import TimeSums
+from etl.features.windows import TimeSums, Windowed
+
+_ROWS_AT_ONCE = 16_384  # of 5 horizons: some MB, however many rows there are
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,25 @@ class HorizonFamily(StatefulFamily):
 
     def update(self, rows: Rows) -> dict[str, Floats]:
         """The features of these rows."""
-        held = self._sums.update(rows.t_ns, rows.is_reset, np.column_stack(self.terms(rows)))
-        out: dict[str, Floats] = {}
-        for h, seconds in enumerate(self._options.horizons):
-            length_ns = int(self._sums.lengths_ns[h])
-            known = held.known(h, length_ns=length_ns, partial=self._options.partial_windows)
-            coverage = np.minimum(1.0, held.reach_ns / length_ns)
-            window = Window(seconds, held.sums[:, h], held.centred[:, h], held.counts[:, h], coverage)
-            with np.errstate(all="ignore"):
-                for name, values in self.of_window(window).items():
-                    out[f"{name}_{seconds_label(seconds)}"] = np.where(known, values, np.nan)
+        terms = np.column_stack(self.terms(rows))
+        out = {
+            f"{one.name}_{seconds_label(h)}": np.empty(len(rows)) for one in self.each for h in self._options.horizons
+        }
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            held = self._sums.update(rows.t_ns[part], rows.is_reset[part], terms[part])
+            for h, seconds in enumerate(self._options.horizons):
+                for name, values in self._of_horizon(held, h, seconds).items():
+                    out[f"{name}_{seconds_label(seconds)}"][part] = values
         return out
+
+    def _of_horizon(self, held: Windowed, h: int, seconds: float) -> dict[str, Floats]:
+        length_ns = int(self._sums.lengths_ns[h])
+        known = held.known(h, length_ns=length_ns, partial=self._options.partial_windows)
+        coverage = np.minimum(1.0, held.reach_ns / length_ns)
+        window = Window(seconds, held.sums[:, h], held.centred[:, h], held.counts[:, h], coverage)
+        with np.errstate(all="ignore"):
+            return {name: np.where(known, values, np.nan) for name, values in self.of_window(window).items()}
 
     def stem(self, feature: Feature) -> str:
         """The name of one of its features without horizon."""

@@ -78,7 +78,7 @@ class RollingImpact(HorizonFamily):
             per_quote = np.where(has_traded, np.abs(returns) / value, np.nan)
             signed = np.where(has_traded, np.sign(tfi) * np.sqrt(value), np.nan)
         bounce = np.empty(len(rows))
-        _bounces(rows.is_reset, _last_prices(rows), self.state["traded"], bounce)
+        _bounces(rows.is_reset, rows.columns["last_trade_price"], self.state["traded"], bounce)
         return [*_paired(ofi, change), per_quote, *_paired(signed, returns), bounce, np.abs(bounce)]
 
     def of_window(self, window: Window) -> dict[str, Floats]:
@@ -106,14 +106,6 @@ def _paired(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return np.where(known, x, np.nan), np.where(known, y, np.nan)
 
 
-def _last_prices(rows: Rows) -> Floats:
-    """The price of the last trade of each row, NaN where it has none."""
-    trades, prices = rows.trades, np.full(len(rows), np.nan)
-    kept = ~trades.is_dropped
-    prices[trades.row[kept]] = trades.price[kept]  # of several of one row the last stays
-    return prices
-
-
 @kernel()
 def _bounces(is_reset, price, before, out):  # type: ignore[no-untyped-def]
     """Products of a change of price and the one before it, at the row where the second is known."""
@@ -122,7 +114,7 @@ def _bounces(is_reset, price, before, out):  # type: ignore[no-untyped-def]
             before[:] = np.nan
         out[k] = np.nan
         if price[k] > 0:
-            unit = 10.0 ** (np.floor(np.log10(price[k])) - 14)  # prices are decimals of 15 digits: so is their change
-            change = np.round((price[k] - before[0]) / unit) * unit
+            places = 10.0 ** (14 - np.floor(np.log10(price[k])))  # prices are decimals of 15 digits: so is their change
+            change = np.round((price[k] - before[0]) * places) / places
             out[k] = change * before[1]
             before[0], before[1] = price[k], change

@@ -9,7 +9,7 @@ from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
 
 _HOUSE = "definition"
-_NET, _VOLUME, _VALUE, _COUNT, _SPREAD, _SPREAD_WEIGHT, _PLACE, _PLACE_WEIGHT = range(8)
+_NET, _VOLUME, _VALUE, _COUNT, _LAST, _SPREAD, _SPREAD_WEIGHT, _PLACE, _PLACE_WEIGHT = range(9)
 
 
 class TradeFlow(StatefulFamily):
@@ -27,6 +27,7 @@ class TradeFlow(StatefulFamily):
             Feature("trade_volume", "base", "sum v", _HOUSE, "S14"),
             Feature("trade_value", "quote", "sum p v", _HOUSE, "S14"),
             Feature("trade_count", "trades", "number of trades", _HOUSE, "S14", dtype=pl.Int64),
+            Feature("last_trade_price", "quote", "p of the last trade", _HOUSE, "A27"),
             Feature("lofi", "base", "ofi - tfi", _HOUSE, "A7"),
             Feature(
                 "eff_spread_bps",
@@ -42,7 +43,7 @@ class TradeFlow(StatefulFamily):
     def update(self, rows: Rows) -> dict[str, Floats]:
         """The features of these rows."""
         trades = rows.trades
-        sums = np.zeros((8, len(rows)))
+        sums = np.zeros((9, len(rows)))
         tape = (trades.row, trades.is_dropped, trades.sign, trades.price, trades.amount)
         _sum(tape, trades.bid_before, trades.ask_before, sums)
         sums[:, ~rows.has_trades | rows.is_reset] = np.nan
@@ -52,6 +53,7 @@ class TradeFlow(StatefulFamily):
                 net,
                 net / sums[_VOLUME],
                 *sums[_VOLUME : _COUNT + 1],
+                np.where(sums[_COUNT] > 0, sums[_LAST], np.nan),
                 rows.columns["ofi"] - net,
                 sums[_SPREAD] / sums[_SPREAD_WEIGHT],
                 sums[_PLACE] / sums[_PLACE_WEIGHT],
@@ -72,6 +74,7 @@ def _sum(tape, bid_before, ask_before, sums):  # type: ignore[no-untyped-def]
         sums[_VOLUME, k] += volume
         sums[_VALUE, k] += price[i] * volume
         sums[_COUNT, k] += 1
+        sums[_LAST, k] = price[i]
         if sign[i] != 0 and bid == bid:
             sums[_SPREAD, k] += volume * (sign[i] * beyond_mid / ((bid + ask) / 2) * 1e4)
             sums[_SPREAD_WEIGHT, k] += volume

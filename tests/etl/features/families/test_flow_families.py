@@ -242,7 +242,7 @@ def test_what_scales_and_what_does_not(seed: int) -> None:
     sizes = "ofi mlofi_L0 mlofi_L1 mlofi mlofi_norm tfi trade_volume lofi"
     for name in made.keys() - {"log_gofi"}:
         by_size = 8 if name in [*sizes.split(), "trade_value"] else 1
-        by_price = 8 if name == "trade_value" else 1
+        by_price = 8 if name in ("trade_value", "last_trade_price") else 1
         assert more[name] == pytest.approx(by_size * made[name], rel=1e-12, nan_ok=True), name
         assert dearer[name] == pytest.approx(by_price * made[name], rel=1e-12, nan_ok=True), name
 

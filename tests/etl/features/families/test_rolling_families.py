@@ -87,6 +87,7 @@ def test_a_quiet_window_is_exactly_quiet() -> None:
         trade_value=np.full(12, 7.7),
         mlofi=np.where(lively, 0.1, 0.3),
         relative_spread=np.where(lively, 1e-4 / 3, 0.0),
+        last_trade_price=np.where(lively, 60_000.1 + np.arange(12) % 2, 60_000.3),
     )
     last = {name: values[-1] for name, values in made(rows, options, *FAMILIES).items()}
     for name in ("rv_5s", "rstd_5s", "mean_return_5s", "tfi_sum_5s", "mean_spread_5s", "depth_var_5s", "amihud_5s"):

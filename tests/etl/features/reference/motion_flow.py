@@ -136,7 +136,7 @@ def tradeflow(row: Row, prints: Sequence[Print]) -> Columns:
     trades = trades_of(row, prints)
     ofi = ofi_at(row, 0)
     if trades is None or ofi is None:
-        names = "tfi tfi_norm trade_volume trade_value trade_count lofi eff_spread_bps trade_loc"
+        names = "tfi tfi_norm trade_volume trade_value trade_count last_trade_price lofi eff_spread_bps trade_loc"
         return dict.fromkeys(names.split())
     return {
         "tfi": float(net(trades)),
@@ -144,6 +144,7 @@ def tradeflow(row: Row, prints: Sequence[Print]) -> Columns:
         "trade_volume": float(volume(trades)),
         "trade_value": float(traded_value(trades)),
         "trade_count": len(trades),
+        "last_trade_price": float(trades[-1].price) if trades else None,
         "lofi": float(ofi - net(trades)),
         **against_the_book(row, trades),
     }
