@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.declared import Feature, StatelessFamily
 from etl.features.families.imbalance import depth, imbalance
 from etl.features.options import FeatureOptions
@@ -61,7 +61,7 @@ def vwap(price: Floats, size: Floats) -> Floats:
     return out
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _average(price, size, out):  # type: ignore[no-untyped-def]
     for k in range(len(price)):
         value, total = 0.0, 0.0
@@ -73,7 +73,7 @@ def _average(price, size, out):  # type: ignore[no-untyped-def]
         out[k] = value / total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _weigh(price, size, mid, decay, out):  # type: ignore[no-untyped-def]
     """`decay` is the rate per bps, or per level, and whether it is by level."""
     rate, is_by_level = decay

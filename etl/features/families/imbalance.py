@@ -1,8 +1,8 @@
 """Which side of the book holds more, over its best levels."""
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.declared import Feature, StatelessFamily
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
@@ -36,7 +36,7 @@ def depth(size: Floats) -> Floats:
     return out
 
 
-@njit(cache=True)
+@kernel()
 def _add(size, out):  # type: ignore[no-untyped-def]
     for k in range(len(size)):
         out[k] = size[k, 0]

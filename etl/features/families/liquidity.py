@@ -1,8 +1,8 @@
 """What trading through the book would cost, and how concentrated it is."""
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.declared import Feature, StatelessFamily
 from etl.features.families.depth import vwap
 from etl.features.families.imbalance import depth
@@ -54,7 +54,7 @@ def _concentration(size: Floats, total: Floats) -> Floats:
     return out
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _square(size, total, out):  # type: ignore[no-untyped-def]
     for k in range(len(size)):
         out[k] = (size[k, 0] / total[k]) ** 2
