@@ -17,7 +17,9 @@ COMMANDS: dict[str, Command] = {
     "ingest": Command("scripts.ingest:ingest", "Capture market data into the lake"),
     "watch": Command("scripts.watch:watch", "Turn captured segments into silver and bars as they arrive"),
     "bars": Command("scripts.bars_commands:app", "Build, list, export, compare, draw and rebuild bars"),
-    "features": Command("scripts.features_commands:app", "List what is computed of books and trades, and draw it"),
+    "features": Command(
+        "scripts.features_commands:app", "List, make and draw the features of books, trades and tickers"
+    ),
     "query": Command("scripts.query:query", "Read a table of the lake"),
     "gaps": Command("scripts.gaps:gaps", "List what was not captured, and why"),
     "check": Command("scripts.check:check", "Prove that everything received is stored or declared"),

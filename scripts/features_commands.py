@@ -4,7 +4,10 @@ from scripts.lazy_commands import Command, lazy_app
 
 COMMANDS: dict[str, Command] = {
     "list": Command("scripts.features_list:list_features", "List every feature: unit, formula, source"),
+    "orderbook": Command("scripts.features_build:orderbook", "Make the features of captured order books"),
+    "trades": Command("scripts.features_build:trades", "Make the features of trades, of the lake or a file"),
+    "ticker": Command("scripts.features_build:ticker", "Make the features of captured tickers"),
     "plot": Command("scripts.features_plot:plot", "Draw the book and its features, as PNG or HTML"),
 }
 
-app = lazy_app("features", COMMANDS, help="List what is computed of books and trades, and draw it.")
+app = lazy_app("features", COMMANDS, help="Features of books, trades and tickers: list them, make them, draw them.")

@@ -15,8 +15,9 @@ from rich.table import Table
 from config.config import load_config
 from etl.features.options import FeatureOptions
 from scripts.features_declared import Described, described
+from scripts.features_options import feature_options
 from scripts.wide_table import fits, print_whole
-from shared.errors import InputUnreadable, SettingsInvalid
+from shared.errors import InputUnreadable
 
 _COLUMNS = ("name", "unit", "formula", "source", "spec", "channels")
 
@@ -33,7 +34,7 @@ def list_features(
     """List every feature: name, unit, formula, source, id in the specification, and the channels it is made from."""
     if as_json and csv:
         raise typer.BadParameter("take --json or --csv, not both")
-    found = described(_options(config))
+    found = described(feature_options(load_config(config)) if config else FeatureOptions())
     for name, wanted in (("table", table), ("family", family)):
         found = _chosen(found, name, wanted or ())
     if as_json:
@@ -43,16 +44,6 @@ def list_features(
         typer.echo(pl.DataFrame(rows).write_csv(), nl=False)
     else:
         _show(found)
-
-
-def _options(config: Path | None) -> FeatureOptions:
-    if config is None:
-        return FeatureOptions()
-    given = load_config(config).etl.channels.orderbook.processor_options
-    try:
-        return FeatureOptions.of(given)
-    except ValueError as error:
-        raise SettingsInvalid(f"{config}: etl.channels.orderbook.processor_options: {error}") from error
 
 
 def _chosen(found: list[Described], what: str, wanted: Sequence[str]) -> list[Described]:

@@ -34,12 +34,23 @@ class SavedState(msgspec.Struct, frozen=True, kw_only=True):
         Raises: StateMismatch where they are others.
         """
         if (self.version, self.options) != (version, options):
-            raise StateMismatch(
-                f"the state is of version {self.version} and options {self.options}, these are version {version} and "
-                f"{options}",
-                hint="Begin without a state, or give the options that it was made with",
-            )
+            raise other_state((self.version, self.options), (version, options))
         return restored(self.arrays)
+
+
+def other_state(there: tuple[int, str], here: tuple[int, str]) -> StateMismatch:
+    """That a state is of another version or of other options than its maker, and which those are.
+
+    >>> print(other_state((1, '{"max_levels": 10}'), (1, '{"max_levels": 20}')))
+    the state was made with max_levels 10, here it is 20
+    """
+    hint = "Begin without a state, or give the options that it was made with"
+    if there[0] != here[0]:
+        return StateMismatch(f"the state is of version {there[0]}, this is version {here[0]}", hint=hint)
+    was, now = (msgspec.json.decode(options) for _, options in (there, here))
+    differ = [name for name in was | now if was.get(name) != now.get(name)]
+    told = ", ".join(f"{name} {was.get(name)}, here it is {now.get(name)}" for name in differ)
+    return StateMismatch(f"the state was made with {told}", hint=hint)
 
 
 def saved(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, SavedArray]:

@@ -11,8 +11,7 @@ from etl.features.declared import StatefulFamily, column, computed, families
 from etl.features.events import BookEvents
 from etl.features.options import FeatureOptions
 from etl.features.rows import Rows
-from etl.features.saved import SavedArray, restored, saved
-from shared.errors import StateMismatch
+from etl.features.saved import SavedArray, other_state, restored, saved
 
 VERSION = 1
 
@@ -72,11 +71,7 @@ class StatefulFeatureProcessor:
 
     def _restore(self, state: FeatureState) -> None:
         if (state.version, state.options) != (VERSION, self._identity()):
-            raise StateMismatch(
-                f"the state is of version {state.version} and options {state.options}, these are version {VERSION} and "
-                f"{self._identity()}",
-                hint="Begin without a state, or give the options that it was made with",
-            )
+            raise other_state((state.version, state.options), (VERSION, self._identity()))
         self._events.state.update(restored(state.arrays[""]))
         self._events.counts.update(state.counts)
         for name, family in self._stateful().items():

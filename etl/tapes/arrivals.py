@@ -1,0 +1,131 @@
+"""Rows of bronze in the order in which they arrived: one table of one stream, a file at a time."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from etl.core.bronze import _ended_hole
+from etl.core.config import FilterSpec, StreamKey
+from etl.transforms.trades import AHEAD_MAX
+from shared.errors import InputUnreadable
+from shared.partitioning import UNITS, Lake, Partition, SegmentName
+from storage.lake import plan
+
+SOURCES = ("native", "ccxt", "rest", "csv")  # the first that has rows is read: those of two are never mixed
+_ROWS = 1 << 16  # of a portion: snapshots hold many levels
+
+
+class Arrivals:
+    """The rows of a table of one stream, of one source, in order of arrival, with `gap_before` where a hole ends.
+
+    Args:
+        lake: where.
+        table: orderbook, l2 or ticker.
+        key: which stream.
+        where: which times, by years to hours.
+        columns: those to read beside `epoch`, `seq`, `capture_ts` and `timestamp`.
+        seen: the `seq` up to which rows of an epoch are passed over.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        table: str,
+        key: StreamKey,
+        where: FilterSpec,
+        *,
+        columns: Sequence[str],
+        seen: Mapping[str, int],
+    ) -> None:
+        self._where = where
+        self._columns = list(dict.fromkeys(("epoch", "seq", "capture_ts", "timestamp", *columns)))
+        self.table, self._seen = table, dict(seen)
+        files = planned(lake, table, key, where)
+        self.source = next((source for source in SOURCES if source in files), "")
+        self.files = files.get(self.source, [])
+        self._gap_files = planned(lake, "gaps", key, where).get(self.source, [])
+
+    def portions(self) -> Iterator[pl.DataFrame]:
+        """The rows, none of them empty.
+
+        Raises: InputUnreadable for a file that is damaged.
+        """
+        holes = self._holes()
+        for file in self.files:
+            rows = _read(file, [*self._columns, *UNITS])
+            rows = self._fresh(rows.filter(self._is_wanted())).sort("capture_ts", "seq")
+            marks = np.zeros(rows.height, dtype=np.bool_)
+            if rows.height:
+                ended = holes.filter(holes <= rows["capture_ts"][-1])
+                holes = holes.slice(ended.len())
+                # A gap row stands before the rows after the hole, at their time.
+                marks[rows["capture_ts"].search_sorted(ended, side="left").to_numpy()] = True
+            rows = rows.with_columns(pl.Series("gap_before", marks), _exchange_time()).drop(UNITS)
+            for start in range(0, rows.height, _ROWS):
+                yield rows.slice(start, _ROWS)
+
+    def _holes(self) -> pl.Series:
+        """When each declared hole of the table had ended, in order."""
+        columns = ["capture_ts", "channel", "revision", "status", "end_ts", "next_seq", "gap_id", "epoch"]
+        parts = [_read(file, columns) for file in self._gap_files]
+        if not parts:
+            return pl.Series(dtype=pl.Datetime("us", "UTC"))
+        return pl.concat(parts).filter(pl.col("channel") == self.table, _ended_hole())["capture_ts"].sort()
+
+    def _is_wanted(self) -> pl.Expr:
+        asked = ((unit, getattr(self._where, unit)) for unit in UNITS)
+        return pl.all_horizontal(True, *(pl.col(unit) == value for unit, value in asked if value is not None))
+
+    def _fresh(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Those that were not read before."""
+        reached = pl.col("epoch").replace_strict(self._seen, default=-1, return_dtype=pl.Int64)
+        return rows.filter(pl.col("seq") > reached) if self._seen else rows
+
+
+def position_after(rows: pl.DataFrame, before: Mapping[str, int]) -> dict[str, int]:
+    """`seen` of what follows these rows."""
+    return dict(before) | dict(rows.group_by("epoch").agg(pl.col("seq").max()).sort("epoch").iter_rows())
+
+
+def planned(lake: Lake, table: str, key: StreamKey, where: FilterSpec) -> dict[str, list[Path]]:
+    """The files of a stream by source, each in the order in which its rows arrived; none where there is no table."""
+    times = {unit: getattr(where, unit) for unit in UNITS}
+    try:
+        files = plan(lake, table, FilterSpec((key.exchange,), (key.symbol,), **times))
+    except InputUnreadable:
+        return {}
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        if lake.ready in file.parents:
+            found.setdefault(file.relative_to(lake.ready).parts[0], []).append(file)
+    return {source: sorted(files, key=_arrival) for source, files in found.items()}
+
+
+def streams(lake: Lake, table: str, where: FilterSpec) -> list[StreamKey]:
+    """The wanted streams of a table of bronze, by name."""
+    try:
+        files = plan(lake, table, where)
+    except InputUnreadable:
+        return []
+    found = (Partition.parse(file) for file in files)
+    return sorted({StreamKey(each.exchange, each.symbol) for each in found})
+
+
+def _arrival(file: Path) -> tuple[str, str, int]:
+    name = SegmentName.parse(file.name)
+    return name.hour, name.epoch, name.counter
+
+
+def _exchange_time() -> pl.Expr:
+    """The time of a row by the exchange's clock; null where it says none, or one far ahead of the row's arrival."""
+    return pl.when(pl.col("timestamp") <= pl.col("capture_ts") + AHEAD_MAX).then("timestamp").alias("timestamp")
+
+
+def _read(file: Path, columns: Sequence[str]) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(file, columns=list(columns), hive_partitioning=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        hint = "Move it away, or bring it back from where it was copied to"
+        raise InputUnreadable(f"{file}: cannot be read: {str(error).splitlines()[0]}", hint=hint) from error
