@@ -38,6 +38,15 @@ def stored_symbol(symbol: str) -> str:
     return _safe(symbol.replace("/", "-").replace(":", "_"))
 
 
+def stream_path(exchange: str, symbol: str) -> Path:
+    """The relative directory of all partitions of a stream.
+
+    >>> stream_path("kraken", "BTC-USD").as_posix()
+    'exchange=kraken/symbol=BTC-USD'
+    """
+    return Path(f"exchange={_safe(exchange)}") / f"symbol={_safe(symbol)}"
+
+
 def unit_span(units: Sequence[int]) -> tuple[datetime, datetime]:
     """The first UTC moment of a year, month, day or hour, as (2026, 6, 9), and the first after it."""
     year, month, day, hour = (*units, *(1, 1, 1, 0)[len(units) :])
@@ -90,7 +99,7 @@ class Partition:
         >>> Partition("kraken", "BTC-USD", 2026, 6, 9, 4).path().as_posix()
         'exchange=kraken/symbol=BTC-USD/year=2026/month=6/day=9/hour=4'
         """
-        path = Path(f"exchange={_safe(self.exchange)}") / f"symbol={_safe(self.symbol)}"
+        path = stream_path(self.exchange, self.symbol)
         for unit in UNITS:
             value = getattr(self, unit)
             if value is not None:

@@ -1,9 +1,12 @@
 """The contract of every transform: state in at construction, rows out of `update`, state out by `snapshot`."""
 
 from abc import ABC, abstractmethod
+from datetime import timedelta
 from typing import ClassVar
 
 import polars as pl
+
+AHEAD_MAX = timedelta(days=1)  # an exchange time further ahead of its capture is no time
 
 
 class LateRows(Exception):

@@ -1,17 +1,18 @@
 """Reading bronze: what a stream has not consumed yet, and the rows of it in order of arrival."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from etl.core.base import AHEAD_MAX
 from shared.errors import DaedalusError
 from shared.partitioning import Lake, Partition, SegmentName
 from storage.published import Published, log_paths, read_log
 from storage.segments import read_segment
 
-CONSUMED_TABLES = frozenset({"trades", "gaps"})  # what streams are made from
+TRADE_TABLES = frozenset({"trades", "gaps"})
 EPOCHS_REMEMBERED = 256  # of which a position keeps the last journal; older ones are wholly consumed
 
 
@@ -53,13 +54,13 @@ def advanced(position: Mapping[str, int], journals: Iterable[list[Published]]) -
     return {epoch: after[epoch] for epoch in sorted(after)[-EPOCHS_REMEMBERED:]}
 
 
-def steps(journals: list[list[Published]], *, rows_max: int) -> Iterator[list[list[Published]]]:
-    """Whole journals in portions of about `rows_max` rows."""
+def steps(journals: list[list[Published]], *, rows_max: int, table: str = "trades") -> Iterator[list[list[Published]]]:
+    """Whole journals in portions of about `rows_max` rows of one table."""
     portion: list[list[Published]] = []
     rows = 0
     for journal in journals:
         portion.append(journal)
-        rows += sum(entry.rows for entry in journal)
+        rows += sum(entry.rows for entry in journal if entry.table == table)
         if rows >= rows_max:
             yield portion
             portion, rows = [], 0
@@ -86,19 +87,22 @@ def journals_that_mark(lake: Lake, journals: Iterable[list[Published]], gap_ids:
     return [journal for journal, gaps in _gaps(lake, journals) if gaps.filter(_ended_hole(gap_ids=gap_ids)).height]
 
 
-def _gaps(lake: Lake, journals: Iterable[list[Published]]) -> Iterator[tuple[list[Published], pl.DataFrame]]:
+def _gaps(
+    lake: Lake, journals: Iterable[list[Published]], *, channel: str = "trades"
+) -> Iterator[tuple[list[Published], pl.DataFrame]]:
     for journal in journals:
         parts = [read_segment(lake.ready / entry.path, "gaps") for entry in journal if entry.table == "gaps"]
         if parts:
-            yield journal, pl.concat(parts).filter(pl.col("channel") == "trades")
+            yield journal, pl.concat(parts).filter(pl.col("channel") == channel)
 
 
-def require(lake: Lake, entries: Iterable[Published]) -> None:
-    """Make sure that these files are there.
+def require(lake: Lake, entries: Iterable[Published], *, tables: Collection[str] = TRADE_TABLES) -> None:
+    """Make sure that those of these files are there that hold such tables.
 
     Raises: BronzeMissing naming the days of those that are not.
     """
-    missing = [entry.path for entry in entries if not (lake.ready / entry.path).exists()]
+    paths = (entry.path for entry in entries if entry.table in tables)
+    missing = [path for path in paths if not (lake.ready / path).exists()]
     if missing:
         days = sorted({f"{Partition.parse(Path(path)).start():%Y-%m-%d}" for path in missing})
         named = f"{days[0]} to {days[-1]}, {len(days)} days" if len(days) > 3 else ", ".join(days)
@@ -108,29 +112,49 @@ def require(lake: Lake, entries: Iterable[Published]) -> None:
 
 
 def read_journal(
-    lake: Lake, journal: list[Published], columns: tuple[str, ...], *, filled: Collection[str] = ()
+    lake: Lake,
+    journal: list[Published],
+    columns: Sequence[str],
+    *,
+    table: str = "trades",
+    filled: Collection[str] = (),
 ) -> pl.DataFrame:
-    """Trades of a journal in order of arrival, with `after_gap` where a declared hole ends; no columns without trades.
+    """Rows of a journal in order of arrival, with `after_gap` where a declared hole ends; no columns without rows.
 
     Args:
         lake: where.
         journal: entries of one journal and stream.
         columns: `capture_ts` and `seq` among them.
+        table: which rows.
         filled: gaps that turned out to be none.
     """
-    trades = [
-        read_segment(lake.ready / entry.path, entry.table, columns) for entry in journal if entry.table == "trades"
-    ]
-    if not trades:
+    parts = [read_segment(lake.ready / entry.path, table, columns) for entry in journal if entry.table == table]
+    if not parts:
         return pl.DataFrame()
-    rows = pl.concat(trades).sort("capture_ts", "seq")
+    rows = pl.concat(parts).sort("capture_ts", "seq")
     marks = np.zeros(rows.height, dtype=np.bool_)
-    for _, gaps in _gaps(lake, [journal]):
+    for _, gaps in _gaps(lake, [journal], channel=table):
         holes = gaps.filter(_ended_hole(), ~pl.col("gap_id").is_in(list(filled)))
         # a gap row stands before its rows, at their time
         first = rows["capture_ts"].search_sorted(holes["capture_ts"], side="left").to_numpy()
         marks[first[first < rows.height]] = True
     return rows.with_columns(after_gap=pl.Series(marks))
+
+
+def latest_us(lake: Lake, entries: Iterable[Published]) -> int | None:
+    """The largest exchange time in these files, us since 1970; a time that is none does not count, nor a lost file."""
+    latest: list[int] = []
+    for entry in entries:
+        if (path := lake.ready / entry.path).exists():
+            rows = read_segment(path, entry.table, ("timestamp", "capture_ts"))
+            found = rows.select(exchange_time().dt.timestamp("us").max()).item()
+            latest += [found] if found is not None else []
+    return max(latest, default=None)
+
+
+def exchange_time() -> pl.Expr:
+    """The time of a row by the exchange's clock; null where it says none, or one far ahead of the row's arrival."""
+    return pl.when(pl.col("timestamp") <= pl.col("capture_ts") + AHEAD_MAX).then("timestamp").alias("timestamp")
 
 
 def read_trades(

@@ -111,7 +111,14 @@ class Chain:
         """Whether the next commit replaces what stands after the current rows."""
         return self._replaced_from_us is not None
 
-    def add(self, rows: pl.DataFrame, *, position: dict[str, int], finished: bool = False) -> None:
+    def add(
+        self,
+        rows: pl.DataFrame,
+        *,
+        position: dict[str, int],
+        beside: dict[str, int] | None = None,
+        finished: bool = False,
+    ) -> None:
         """Stage rows that follow those before, and what they were made from. No reader sees them until `commit`."""
         now = self.current
         rows_out, first_us, last_us = now.rows_out, now.first_us, now.last_us
@@ -126,6 +133,7 @@ class Chain:
             last_us=last_us,
             event_us=max(now.event_us, last_us, position.get("near_us", 0)),
             position=position,
+            beside=beside or {},
             finished=finished,
         )
 

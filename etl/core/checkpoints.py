@@ -43,6 +43,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     options_hash: str
     rules: str = ""  # those of the transform
     position: dict[str, int]  # bronze chains: epoch -> last journal consumed; silver chains: {"ordinal": next}
+    beside: dict[str, int] = {}  # of book features: {"ordinal": next trade of silver, "reached_us": last book used}
     rows_out: int  # outputs so far: the next row's `ordinal` or `bar_seq`
     generation: int = 0  # rises when rows already published were replaced
     revised: list[tuple[int, int]] = []  # (generation, first row replaced), newest last

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from etl.features.options import FeatureOptions
 from shared.disk import Disk
 from shared.exchange_facts import SideNames
 from shared.filters import FilterSpec as FilterSpec
@@ -31,6 +32,26 @@ class BarSet:
 
 
 @dataclass(frozen=True)
+class FeatureConfig:
+    """Which features are made beside trades and bars, and how."""
+
+    orderbook: FeatureOptions | None = None  # None: books stay in bronze
+    books_from: str = "auto"  # l2, orderbook, or auto: l2 where a stream has any
+
+    @property
+    def book_tables(self) -> tuple[str, ...]:
+        """Bronze tables that books are read from, the one that is used where a stream has both first."""
+        if self.orderbook is None:
+            return ()
+        return ("l2", "orderbook") if self.books_from == "auto" else (self.books_from,)
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Bronze tables that silver and gold are made from; one file of one of them, gaps apart, begins a stream."""
+        return frozenset({"trades", "gaps", *self.book_tables})
+
+
+@dataclass(frozen=True)
 class EtlOptions:
     """Everything a stream's run depends on besides its input; picklable, so that runs can go to other processes."""
 
@@ -40,6 +61,7 @@ class EtlOptions:
     bars: tuple[BarSet, ...] = ()
     trades: Mapping[str, Any] = field(default_factory=dict)  # further options of the trades transform
     side_convention: Mapping[str, SideNames] = field(default_factory=dict)  # by exchange; else shared.exchange_facts
+    features: FeatureConfig = FeatureConfig()
     silver_unit: str = "day"  # deepest partition of silver tables: month, day or hour
     checkpoint_keep_days: int = 7
     disk: Disk = field(default_factory=Disk)

@@ -9,12 +9,18 @@ import msgspec
 from filelock import FileLock
 
 from etl.bars.ladder import rungs
-from etl.core.bronze import CONSUMED_TABLES
 from etl.core.config import BarSet, EtlOptions, FilterSpec, StreamKey
 from etl.core.streams import StreamResult, run_stream
 from shared.partitioning import Lake
 from storage.locks import hold
 from storage.published import Published, log_paths, read_log
+
+
+class _Positions(msgspec.Struct, frozen=True):
+    """What a run has seen of the logs of published names."""
+
+    tables: frozenset[str]
+    logs: dict[str, int]  # bytes of each
 
 
 class TransformExecutor:
@@ -69,7 +75,8 @@ class TransformExecutor:
         results = self._run(plan, end_of_data=end_of_data)
         self._caught_up = True
         if after != positions and not filtered:
-            self._options.disk.write_whole(self._path, msgspec.json.encode(after))
+            found = _Positions(self._options.features.tables, after)
+            self._options.disk.write_whole(self._path, msgspec.json.encode(found))
         return results
 
     def close(self) -> None:
@@ -102,6 +109,7 @@ class TransformExecutor:
         """New files by stream, in the order they were published, and the log positions behind them."""
         plan: dict[StreamKey, list[Published]] = {}
         after = dict(positions)
+        wanted = self._options.features.tables
         for path in log_paths(self._options.lake):
             start = positions.get(path.name, 0)
             if path.stat().st_size <= start:
@@ -109,20 +117,25 @@ class TransformExecutor:
             entries, after[path.name] = read_log(path, start=start)
             for entry in entries:
                 key = StreamKey(entry.exchange, entry.symbol)
-                if entry.table in CONSUMED_TABLES and self._options.only.allows(key):
+                if entry.table in wanted and self._options.only.allows(key):
                     plan.setdefault(key, []).append(entry)
         known = {key for key in plan if (self._folder / "trades" / key.exchange / key.symbol).exists()}
-        has_trades = {key for key, entries in plan.items() if any(entry.table == "trades" for entry in entries)}
-        return {key: plan[key] for key in sorted(known | has_trades)}, after
+        fed = {key for key, entries in plan.items() if any(entry.table != "gaps" for entry in entries)}
+        return {key: plan[key] for key in sorted(known | fed)}, after
 
     def _known_streams(self) -> list[StreamKey]:
         """Streams that have run before."""
         return [key for key in known_streams(self._options.lake) if self._options.only.allows(key)]
 
     def _positions(self) -> dict[str, int]:
+        """How far each log was read; of none where other tables were wanted then, which it had left out."""
         if not self._path.exists():
             return {}
-        return msgspec.json.decode(self._path.read_bytes(), type=dict[str, int])
+        try:
+            found = msgspec.json.decode(self._path.read_bytes(), type=_Positions)
+        except msgspec.ValidationError:  # of an earlier version
+            return {}
+        return found.logs if self._options.features.tables <= found.tables else {}
 
 
 def lock_of(lake: Lake, *, hint: str) -> FileLock:

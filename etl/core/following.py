@@ -41,7 +41,7 @@ def advance(chain: Chain, silver: Chain, transform: BaseTransform, *, rows_max: 
     if not rows.height or rows["ordinal"][0] != first or rows["ordinal"][-1] - first != rows.height - 1:
         require_silver(silver, first)
     bars = transform.update(rows)
-    chain.add(bars, position={"ordinal": first + rows.height, "near_us": us_from_utc(rows["tape_ts"][-1])})
+    chain.add(bars, position={"ordinal": first + rows.height, "near_us": us_from_utc(rows[silver.output.moment][-1])})
     return bars.height
 
 
@@ -60,4 +60,5 @@ def unharmed(checkpoint: Checkpoint, source: Chain) -> bool:
     since = [first for generation, first in revised if generation > checkpoint.input_generation]
     oldest = revised[0][0] if revised else 0
     forgotten = len(revised) == GENERATIONS_REMEMBERED and checkpoint.input_generation < oldest
-    return not forgotten and checkpoint.position.get("ordinal", 0) <= min(since, default=2**62)
+    used = checkpoint.beside or checkpoint.position
+    return not forgotten and used.get("ordinal", 0) <= min(since, default=2**62)

@@ -14,7 +14,7 @@ import polars as pl
 from etl.core.checkpoints import Move
 from etl.core.staging import Stage, read_rows
 from shared.clock import us_from_utc, utc_from_us
-from shared.partitioning import Partition
+from shared.partitioning import Partition, stream_path
 
 _LABEL = {"hour": "%Y%m%dT%H", "day": "%Y%m%d", "month": "%Y%m"}
 _STEP_US = {"hour": 3_600_000_000, "day": 86_400_000_000, "month": 86_400_000_000}  # such steps pass over no folder
@@ -48,7 +48,7 @@ class Output:
     @property
     def stream(self) -> Path:
         """The folder of all that the chain publishes."""
-        return self.root / Partition.of_us(self.exchange, self.symbol, 0, unit="month").path().parent.parent
+        return self.root / stream_path(self.exchange, self.symbol)
 
     def home(self) -> Path:
         """Where the years lie: the folder of the stream, or the one in it that the last replacement made."""

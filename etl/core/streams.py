@@ -5,20 +5,21 @@ commit, publish; a kill between any two leaves either the old state or the new. 
 by step and published by one commit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from etl.bars import bar_set_id
 from etl.core.base import LateRows
+from etl.core.books import BookFeed, book_feed, run_books
 from etl.core.bronze import (
-    CONSUMED_TABLES,
     advanced,
     consumed,
     filled_gaps,
     history,
     journals_that_mark,
+    latest_us,
     read_trades,
     require,
     steps,
@@ -44,6 +45,8 @@ class StreamResult:
     trades_out: int = 0  # silver rows written
     rebuilds: int = 0  # late rows made it go back
     bars: dict[str, int] = field(default_factory=dict)  # bars written, per set
+    features: dict[str, int] = field(default_factory=dict)  # rows of features written, per table
+    counts: dict[str, Mapping[str, int]] = field(default_factory=dict)  # what their input was like, per table
 
 
 def run_stream(
@@ -59,7 +62,8 @@ def run_stream(
     """
     result = StreamResult(key)
     chain = trades_chain(key, options)
-    _run_trades(chain, entries, options, result)
+    feed = book_feed(key, options)
+    _run_trades(chain, entries, feed, options, result)
     if end_of_data and not chain.current.finished:
         transform = chain.transform()
         rows = transform.finish()
@@ -74,10 +78,16 @@ def run_stream(
             written = run_bars(bars, chain, rows_max=options.rows_per_step)
             if written is not None:
                 result.bars[bar_set_id(bar_set.type, bar_set.params)] = written
+    if feed:
+        made = run_books(key, feed, chain, entries, options, every=lambda: _history(key, options))
+        if made is not None:
+            result.features["orderbook"], result.counts["orderbook"] = made
     return result
 
 
-def _run_trades(chain: Chain, entries: list[Published], options: EtlOptions, result: StreamResult) -> None:
+def _run_trades(
+    chain: Chain, entries: list[Published], feed: BookFeed | None, options: EtlOptions, result: StreamResult
+) -> None:
     key = result.key
     if chain.replaces:  # its newest checkpoint is of another version, or could not be read
         rebuild_trades(chain, options, result)
@@ -94,6 +104,7 @@ def _run_trades(chain: Chain, entries: list[Published], options: EtlOptions, res
             rebuild_trades(chain, options, result, fits=_before(marking))
             return
         rows = read_trades(options.lake, journals, BRONZE_COLUMNS, holes_before=transform.holes_seen, filled=filled)
+        books = feed.books(journals) if feed else []
         result.trades_in += rows.height
         try:
             out = transform.update(rows) if rows.height else rows
@@ -101,8 +112,12 @@ def _run_trades(chain: Chain, entries: list[Published], options: EtlOptions, res
             result.rebuilds += 1
             rebuild_trades(chain, options, result)
             return
+        passed_us = latest_us(options.lake, books)
+        if passed_us is not None:
+            released = transform.passed(passed_us)
+            out = pl.concat([out, released]) if rows.height else released
         result.trades_out += out.height
-        chain.add(out, position=position, finished=chain.current.finished and not rows.height)
+        chain.add(out, position=position, finished=chain.current.finished and not rows.height and not books)
         chain.commit(transform.snapshot())
 
 
@@ -151,7 +166,7 @@ def _before(journals: list[list[Published]]) -> Callable[[Checkpoint], bool]:
 
 def _history(key: StreamKey, options: EtlOptions) -> list[Published]:
     """Every file of bronze that the stream is made from."""
-    published = (entry for entry in history(options.lake) if entry.table in CONSUMED_TABLES)
+    published = (entry for entry in history(options.lake) if entry.table in options.features.tables)
     return [entry for entry in published if (entry.exchange, entry.symbol) == key]
 
 

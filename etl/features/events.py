@@ -107,9 +107,9 @@ class BookEvents:
             state[f"held.{name}"] = values[rest:].copy()
         return out
 
-    def flush(self) -> Rows:
-        """The row that is still open."""
-        memory, pending = self._memory(), self._pending(given.trades(None))
+    def flush(self, trades: pl.DataFrame | None = None) -> Rows:
+        """The row that is still open; `trades` are those that were not given before."""
+        memory, pending = self._memory(), self._pending(given.trades(trades))
         out = self._room(1, pending)
         end_ns = memory.clock[em.CELL_NS]
         if end_ns != em.NEVER:

@@ -53,9 +53,9 @@ class StatefulFeatureProcessor:
         """
         return self._frame(self._events.update(books, trades))
 
-    def flush(self) -> pl.DataFrame:
-        """The row that is still open, at a declared end of the data."""
-        return self._frame(self._events.flush())
+    def flush(self, trades: pl.DataFrame | None = None) -> pl.DataFrame:
+        """The row that is still open, at a declared end of the data; `trades` are those not given before."""
+        return self._frame(self._events.flush(trades))
 
     @property
     def counts(self) -> Mapping[str, int]:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from etl.core.base import AHEAD_MAX
 from etl.core.bronze import _ended_hole
 from etl.core.config import FilterSpec, StreamKey
-from etl.transforms.trades import AHEAD_MAX
 from shared.errors import InputUnreadable
 from shared.partitioning import UNITS, Lake, Partition, SegmentName
 from storage.lake import plan

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from etl.core.bronze import filled_gaps, history, read_trades, steps, unconsumed
+from etl.core.bronze import TRADE_TABLES, filled_gaps, history, read_trades, steps, unconsumed
 from etl.core.chains import trades_transform
 from etl.core.config import EtlOptions, FilterSpec, StreamKey
 from etl.tapes.files import Period, Portion
@@ -95,7 +95,7 @@ class BronzeTape:
         entries = [
             entry
             for entry in history(lake)
-            if StreamKey(entry.exchange, entry.symbol) == self._key and entry.table in {"trades", "gaps"}
+            if StreamKey(entry.exchange, entry.symbol) == self._key and entry.table in TRADE_TABLES
         ]
         total, done = sum(entry.rows for entry in entries), 0
         transform = trades_transform(self._key.exchange, options)

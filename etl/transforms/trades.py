@@ -1,13 +1,12 @@
 """Silver trades: each fill once, in the exchange's own order, with the taker's side."""
 
 import io
-from datetime import timedelta
 from itertools import pairwise
 
 import msgspec
 import polars as pl
 
-from etl.core.base import BaseTransform, LateRows
+from etl.core.base import AHEAD_MAX, BaseTransform, LateRows
 from etl.core.registry import register_transform
 from shared.errors import StateMismatch
 from shared.exchange_facts import SideNames, facts_of, ids_prove_order, taker_sides
@@ -41,7 +40,6 @@ BRONZE_COLUMNS = (
     "capture_ts", "epoch", "seq", "exchange", "symbol", "timestamp", "trade_id", "trade_seq", "side_raw",
     "price", "amount", "price_text", "amount_text", "cost",
 )  # fmt: skip
-AHEAD_MAX = timedelta(days=1)  # an exchange time further ahead of its capture is no time
 HOLES_MAX = 100_000  # remembered ranges of missing ids; beyond them an old id counts as late, which costs a rebuild
 
 
@@ -129,12 +127,6 @@ class TradesTransform(BaseTransform):
         ordered = unique.sort(self._order(), maintain_order=True)
         latest = valid["timestamp"].dt.timestamp("us").max() if valid.height else None
         watermark = max((w for w in (self._state.watermark_us, latest) if isinstance(w, int)), default=None)
-        ready = 0
-        if watermark is not None:
-            held = (ordered["timestamp"].dt.timestamp("us") > watermark - self._lateness_us).to_numpy()
-            ready = int(held.argmax()) if held.any() else ordered.height
-        if before is not None:
-            ready = min(ready, int((ordered[self.order].to_physical() < before).sum()))
         self._state = msgspec.structs.replace(
             self._state,
             watermark_us=watermark,
@@ -142,7 +134,34 @@ class TradesTransform(BaseTransform):
             duplicates=self._state.duplicates + duplicates + waiting.height - unique.height,
             rejected=self._state.rejected + rows.height - valid.height,
         )
+        ready = self._ready(ordered)
+        if before is not None:
+            ready = min(ready, int((ordered[self.order].to_physical() < before).sum()))
         return self._release(ordered, ready)
+
+    def passed(self, us: int) -> pl.DataFrame:
+        """The trades that are released now that another channel of the stream has reached `us` since 1970.
+
+        What silver holds does not depend on it: in a market without trades the last ones are released sooner.
+        """
+        reached = max(us, self._state.watermark_us if self._state.watermark_us is not None else us)
+        self._state = msgspec.structs.replace(self._state, watermark_us=reached)
+        if self._pending is None:
+            return SCHEMA.to_frame()
+        return self._release(self._pending, self._ready(self._pending))
+
+    @property
+    def complete_us(self) -> int | None:
+        """Every trade up to this time has been released, but for late ones; None if nothing was seen yet."""
+        watermark = self._state.watermark_us
+        return None if watermark is None else watermark - self._lateness_us
+
+    def _ready(self, ordered: pl.DataFrame) -> int:
+        """How many of the waiting trades, from the first on, are far enough behind the watermark."""
+        if self.complete_us is None:
+            return 0
+        held = (ordered["timestamp"].dt.timestamp("us") > self.complete_us).to_numpy()
+        return int(held.argmax()) if held.any() else ordered.height
 
     def finish(self) -> pl.DataFrame:
         """Every trade still held back."""
