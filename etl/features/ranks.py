@@ -5,6 +5,7 @@ import numpy as np
 from etl.compiled import kernel
 from etl.features.rows import Floats, Int64s
 from etl.features.saved import Arrays
+from etl.features.tails import Tail
 
 
 class TimeRanks:
@@ -16,20 +17,20 @@ class TimeRanks:
 
     def __init__(self, window_s: float, *, at_least: int, state: Arrays) -> None:
         self._window_ns, self._at_least, self._state = round(window_s * 1e9), at_least, state
-        state["ranks.t"], state["ranks.x"] = np.empty(0, np.int64), np.empty(0)
+        self._t, self._x = Tail(state, "ranks.t", np.empty(0, np.int64)), Tail(state, "ranks.x", np.empty(0))
         state["ranks.values"], state["ranks.counts"] = np.empty(0), np.empty(0, np.int64)
 
     def update(self, t_ns: Int64s, x: Floats) -> Floats:
         """The mid-rank of each value, NaN where fewer than `at_least` are before it. Times ascend; no x is NaN."""
         state = self._state
-        held = len(state["ranks.t"])
-        t, own = np.concatenate([state["ranks.t"], t_ns]), np.concatenate([state["ranks.x"], x])
+        t, own = self._t.with_rows(t_ns), self._x.with_rows(x)
         values = np.concatenate([state["ranks.values"], np.zeros(len(x))])
         counts = np.concatenate([state["ranks.counts"], np.zeros(len(x), np.int64)])
         out = np.full(len(x), np.nan)
         window = values, counts, len(state["ranks.values"])
-        head, n = _rank(t, own, held, window, self._window_ns, self._at_least, out)
-        state["ranks.t"], state["ranks.x"] = t[head:].copy(), own[head:].copy()
+        head, n = _rank(t, own, len(t) - len(x), window, self._window_ns, self._at_least, out)
+        self._t.drop(head)
+        self._x.drop(head)
         state["ranks.values"], state["ranks.counts"] = values[:n].copy(), counts[:n].copy()
         return out
 

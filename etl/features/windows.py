@@ -13,6 +13,7 @@ import numpy as np
 from etl.compiled import kernel
 from etl.features.rows import Bools, Floats, Int64s
 from etl.features.saved import Arrays
+from etl.features.tails import Tail
 
 REBUILT_EVERY = 1 << 16  # rows
 
@@ -54,9 +55,9 @@ class TimeSums:
         self._pairs = np.array(products, dtype=np.int64).reshape(-1, 2)
         self._state, self._prefix = state, prefix
         n, terms = len(self.lengths_ns), columns + len(products)
+        self._t = Tail(state, f"{prefix}.t", np.empty(0, np.int64))
+        self._x = Tail(state, f"{prefix}.x", np.empty((0, columns)))
         self._put(
-            t=np.empty(0, np.int64),
-            x=np.empty((0, columns)),
             heads=np.zeros(n, np.int64),  # first row of each window, in `t`
             sums=np.zeros((n, terms)),
             rests=np.zeros((n, terms)),  # what compensation has kept aside
@@ -74,8 +75,7 @@ class TimeSums:
             is_reset: (rows,), whether windows begin anew with the row.
             x: (rows, columns).
         """
-        held = self._get("t")
-        t, values = np.concatenate([held, t_ns]), np.concatenate([self._get("x"), x])
+        t, values = self._t.with_rows(t_ns), self._x.with_rows(x)
         n, horizons, products = len(t_ns), len(self.lengths_ns), len(self._pairs)
         out = Windowed(
             sums=np.empty((n, horizons, x.shape[1] + products)),
@@ -86,7 +86,7 @@ class TimeSums:
         heads = self._get("heads")
         memory = tuple(self._get(name) for name in ("sums", "rests", "counts", "last", "runs", "clock"))
         _advance(
-            (t, values, is_reset, len(held)),
+            (t, values, is_reset, len(t) - n),
             (self.lengths_ns, self._pairs, self.rebuilt_every),
             heads,
             memory,
@@ -94,7 +94,8 @@ class TimeSums:
         )
         keep = int(heads.min())
         heads -= keep
-        self._put(t=t[keep:].copy(), x=values[keep:].copy())
+        self._t.drop(keep)
+        self._x.drop(keep)
         return out
 
     def _get(self, name: str):  # type: ignore[no-untyped-def]
