@@ -74,12 +74,14 @@ def test_the_specifications_bands() -> None:
 @st.composite
 def at_edges(draw: st.DrawFn) -> tuple[Side, Side, tuple[float, ...]]:
     """A book of decimals whose levels lie at edges, a unit before and a unit beyond; and the edges."""
-    edges = draw(st.lists(st.sampled_from([0.5, 1.0, 2.5, 5.0, 7.25, 10.0, 33.0, 100.0]), min_size=1, unique=True))
-    # a mid that is a multiple of 20 000 hundredths of a unit has all these edges at whole units
-    mid = draw(st.integers(1, 10**8)) * 1_000_000
+    edges = draw(
+        st.lists(st.sampled_from([0.5, 1.0, 2.5, 5.0, 7.25, 10.0, 12.3456, 33.0, 100.0]), min_size=1, unique=True)
+    )
+    # these edges are whole units of mids of 10^8 units; of the largest mid, of 15 digits, products are beyond 64 bits
+    mid = draw(st.integers(1, 9 * 10**6)) * 10**8
     half_spread = draw(st.integers(0, 20))
     places = draw(st.integers(0, 18))
-    offsets = {half_spread} | {int(mid * Decimal(edge)) // 10_000 + by for edge in edges for by in (-1, 0, 1)}
+    offsets = {half_spread} | {int(mid * Decimal(repr(edge))) // 10_000 + by for edge in edges for by in (-1, 0, 1)}
     sides = []
     for sign in (-1, 1):
         units = sorted(mid + sign * offset for offset in offsets if offset >= half_spread)[::sign]
