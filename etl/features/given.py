@@ -112,10 +112,25 @@ def changes(books: pl.DataFrame) -> Changes:
     )
 
 
+def _refuse_unusable(trades: pl.DataFrame) -> None:
+    """Raises: InputUnreadable that names the first trade with a price, amount or side that cannot be."""
+    for name in ("price", "amount"):
+        values = _numbers(trades, "trades", name)
+        bad = np.flatnonzero(~((values > 0) & (values < np.inf)))
+        if len(bad):
+            raise InputUnreadable(
+                f"{name} of trade {bad[0]} is {trades[name][int(bad[0])]}", hint="It must be positive and finite"
+            )
+    odd = set(_column(trades, "trades", "side").unique().drop_nulls()) - {"buy", "sell"}
+    if odd:
+        raise InputUnreadable(f"side of a trade is {odd.pop()!r}", hint="It must be buy, sell or null")
+
+
 def trades(frame: pl.DataFrame | None) -> GivenTrades:
     """The trades of a frame; none without one.
 
-    Raises: InputUnreadable for a column that is missing or of a wrong type, and for trades out of order.
+    Raises: InputUnreadable for a column that is missing or of a wrong type, for trades out of order and for a price,
+        amount or side that cannot be.
     """
     if frame is None:
         none = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.bool_)
@@ -123,6 +138,7 @@ def trades(frame: pl.DataFrame | None) -> GivenTrades:
     t_ns, known_ns = _moments(frame, "trades", known="known_at")
     if (t_ns[1:] < t_ns[:-1]).any():
         raise InputUnreadable("trades are not in order of time", hint="Sort them by timestamp and trade_seq")
+    _refuse_unusable(frame)
     side = _column(frame, "trades", "side")
     codes = (side == "buy").cast(pl.Int8).fill_null(0) - (side == "sell").cast(pl.Int8).fill_null(0)
     price, amount = _numbers(frame, "trades", "price"), _numbers(frame, "trades", "amount")

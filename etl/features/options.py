@@ -1,5 +1,6 @@
 """Everything that features can be told, with its defaults: said once, for classes, settings and pages."""
 
+import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
@@ -91,10 +92,14 @@ class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Trades whose volume is looked at, and as many before them that say what is large."""
 
     def __post_init__(self) -> None:
-        """Refuse options that contradict each other.
+        """Refuse options that contradict each other, and what is not finite.
 
         Raises: ValueError.
         """
+        for name, values in msgspec.structs.asdict(self).items():
+            numbers = values if isinstance(values, tuple) else (values,)
+            if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+                raise ValueError(f"{name} must be finite, was {values}")
         if self.ofi_levels > max(1, self.max_levels // 2):
             raise ValueError(
                 f"ofi_levels must be at most half of max_levels ({self.max_levels}), was {self.ofi_levels}: deeper "
