@@ -19,7 +19,10 @@ _EASLEY = "Easley, Lopez de Prado and O'Hara 2012"
 
 
 class Vpin(StatefulFamily):
-    """Buckets of traded volume, split exactly at their edges. Every trade of the stream counts, whatever its row."""
+    """Buckets of traded volume, split exactly at their edges. Every trade of the stream counts, whatever its row.
+
+    Sides are the takers' own; VPIN of volume classified in bulk behaves otherwise (Andersen and Bondarenko 2014).
+    """
 
     rank = 120
     channels = ("orderbook", "trades")
