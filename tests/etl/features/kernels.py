@@ -7,6 +7,7 @@ import polars as pl
 
 from etl.features.rows import Rows
 from etl.features.stateful import StatefulFeatureProcessor
+from etl.features.trade_features import TradeFeatures
 from tests.etl.features.event_frames import NS
 from tests.etl.features.event_frames import snapshots as snapshot_frame
 from tests.etl.features.event_frames import trades as trade_frame
@@ -39,6 +40,14 @@ class Kernels:
         processor = Processor(**options)
         made = [processor.update(frame_of_books(events), frame_of_trades(trades)), processor.flush()]
         return pl.concat(made).to_dicts()
+
+    def trade_rows(self, trades: Trades, options: dict[str, Any]) -> Table:
+        maker = TradeFeatures(**options)
+        return in_ns(pl.concat([maker.update(frame_of_trades(trades)), maker.flush()])).to_dicts()
+
+
+def in_ns(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.col(pl.Datetime("us", "UTC")).dt.epoch("ns"))
 
 
 def frame_of_books(events: Events) -> pl.DataFrame:

@@ -1,6 +1,5 @@
 """Books rebuilt from table `l2` are those that the exchange had, and are not trusted where a message is missing."""
 
-import gzip
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,15 +12,13 @@ from etl.features import book_levels
 from etl.features.book_levels import kept, levels_of, load, set_level
 from etl.features.events import BookEvents
 from etl.features.options import FeatureOptions
-from ingestion.exchanges.binance import Binance
-from ingestion.exchanges.binanceusdm import BinanceUsdm
-from ingestion.exchanges.protocol import Break, Exchange, Subscription
+from ingestion.exchanges.protocol import Break
 from shared.errors import InputUnreadable
-from shared.partitioning import stored_symbol
 from shared.rows import L2, L2Message
-from tests.conformance.sampling import DATA, recorded, session_of
+from tests.conformance.sampling import DATA
 from tests.etl.features.event_frames import EVERY_EVENT, NS, assert_same, rows_of, snapshots, trades
-from tests.ingestion.exchanges.book_reading import Book, Stored, rebuilt
+from tests.etl.features.recorded_books import RECORDINGS
+from tests.ingestion.exchanges.book_reading import Book, rebuilt
 from tests.levels import by_level
 
 S = 1_000_000_000
@@ -227,37 +224,10 @@ def test_beyond_the_most_levels_the_deepest_are_let_go() -> None:
     assert kept(levels, 0)[0].tolist() == [4.0, 4.5, *keys[4:]]
 
 
-def hftbacktest(exchange: Exchange, name: str) -> Stored:
-    symbol = "ETH/USDT" + (":USDT" if isinstance(exchange, BinanceUsdm) else "")
-    wanted = [Subscription("l2", stored_symbol(symbol), exchange.raw_symbol(symbol))]
-    stored = Stored(exchange.session(wanted))
-    for line in gzip.decompress((DATA / "hftbacktest" / name).read_bytes()).splitlines():
-        if line:
-            time, text = line.split(b" ", 1)
-            (stored.answer if text.startswith(b'{"lastUpdateId') else stored.receive)(text, int(time))
-    return stored
-
-
-def conformance(name: str) -> Stored:
-    stored = Stored(session_of(name))
-    for frame in recorded(name):
-        stored.receive(frame)
-    return stored
-
-
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no recordings at {DATA}; set DAEDALUS_TEST_DATA")
-@pytest.mark.parametrize(
-    "stored",
-    [
-        pytest.param(lambda: hftbacktest(Binance(), "spot/ethusdt_20240808.gz"), id="binance"),
-        pytest.param(lambda: hftbacktest(BinanceUsdm(), "usdm/ethusdt_20240808.gz"), id="binanceusdm"),
-        pytest.param(lambda: conformance("okx"), id="okx"),
-        pytest.param(lambda: conformance("kraken"), id="kraken"),
-        pytest.param(lambda: conformance("coinbaseadvanced"), id="coinbase"),
-    ],
-)
-def test_recorded_books_are_rebuilt_message_by_message(stored) -> None:  # type: ignore[no-untyped-def]
-    rows = stored().rows
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_recorded_books_are_rebuilt_message_by_message(name: str) -> None:
+    rows = RECORDINGS[name]().rows
     for symbol in sorted({row.symbol for row in rows if isinstance(row, L2Message)}):
         tops: list[list] = []
 

@@ -42,7 +42,7 @@ def book_rows(
             **tradeflow(row, prints),
             **regime(row, options),
             **kyle(row, facts, prints, options),
-            **(vpin.columns(row) if options.enable_vpin else {}),
+            **vpin.columns(row),
             **rolling(row, facts, options),
         }
 

@@ -113,7 +113,7 @@ class Vpin:
                 clock.take(waiting.pop())
             if past.is_reset and past.previous is not None:
                 clock.reset()
-        if len(waiting) == len(self.prints):
+        if len(waiting) == len(self.prints) or not self.options.enable_vpin:
             return dict.fromkeys(("vpin", "vpin_bucket_fill", "vpin_gap"))
         n = self.options.vpin_window_buckets
         return {
