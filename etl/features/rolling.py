@@ -37,7 +37,7 @@ def compute_rolling_features(frame: Frame, *, features: Sequence[str] | None = N
         frame: rows of silver `orderbook`, or any with `timestamp` (in order) and some of `mid_price`, `spread`,
             `relative_spread`, `log_return`, `ofi`, `mlofi`, `tfi`, `trade_value`, `n_updates`, `book_ts`,
             `last_trade_price`, `bid_size_L0`, `ask_size_L0` and further levels. Streams (`exchange`, `symbol`) are
-            never mixed. Rows without a mid price are left out, as crossed and one-sided books are.
+            never mixed. Rows without a positive mid price are left out, as crossed and one-sided books are.
             Columns of the features' names are replaced.
         features: which, by their names without horizon ("rv", "ofi_sum"); default: all that these columns allow.
         options: those of `FeatureOptions`, by name, `horizons` in seconds among them.
@@ -132,16 +132,14 @@ def _by_stream(frame: pl.DataFrame, wanted: Sequence[Feature], options: FeatureO
 
 def _computed(frame: pl.DataFrame, wanted: Sequence[Feature], options: FeatureOptions) -> list[pl.Series]:
     """The features of one stream's rows."""
-    is_book = (
-        frame["mid_price"].is_not_null() if "mid_price" in frame.columns else pl.repeat(True, len(frame), eager=True)
-    )
-    rows = _rows(frame.filter(is_book), options)
+    is_book = _numbers(frame, "mid_price") > 0 if "mid_price" in frame.columns else np.ones(len(frame), np.bool_)
+    rows = _rows(frame.filter(pl.Series(is_book)), options)
     for family in _families(options):
         rows.columns.update(family.update(rows))
     made = []
     for feature in wanted:
         values = np.full(len(frame), np.nan)
-        values[is_book.to_numpy()] = rows.columns[feature.name]
+        values[is_book] = rows.columns[feature.name]
         made.append(column(feature, values))
     return made
 

@@ -156,6 +156,20 @@ def test_rows_without_a_mid_price_are_left_out() -> None:
     assert rolled["rv_2s"][2] is None
 
 
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf, 1e300, 0.0, -5.0])
+def test_what_is_no_number_of_a_market_is_left_out_and_forgotten(odd: float) -> None:
+    """Neither null nor NaN nor what overflows stays in a sum when its row has left."""
+    rows = mids(*range(8)).with_columns(ofi=pl.Series([1.0, odd, *[1.0] * 6]), tfi=pl.lit(2.0), trade_value=pl.lit(1.0))
+    rows = rows.with_columns(mid_price=pl.Series([5.0, 5.0, odd, *[5.0] * 5]))
+    rolled = compute_rolling_features(rows, horizons=(2,), min_obs_regression=3, min_obs=1)
+    features = rolled.drop(rows.columns)
+    assert not features.select(pl.any_horizontal(pl.all().is_nan() | pl.all().is_infinite()).any()).item()
+    for name in ("rv_2s", "rstd_2s", "sum_return_2s", "amihud_2s", "hasbrouck_lambda_2s"):
+        assert rolled[name][-1] == (None if "_lambda" in name or "amihud" in name else 0), name
+    assert rolled["ofi_sum_2s"][-1] == 2
+    assert rolled["tfi_sum_2s"][-1] == 4
+
+
 def test_streams_are_not_mixed_and_rows_stay_where_they_are() -> None:
     one, other = mids(0, 1, 2, 3), mids(0, 1, 2, 3, start=5.0)
     both = pl.concat([one.with_columns(symbol=pl.lit("A")), other.with_columns(symbol=pl.lit("B"))])

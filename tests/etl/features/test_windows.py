@@ -104,3 +104,12 @@ def test_of_values_that_are_equal_nothing_else_is_left() -> None:
     assert windowed.sums[9:, 0].tolist() == [[0.0, 0.0]] * 3
     assert windowed.centred[[4, 5, 6, 9, 10, 11], 0, 0].tolist() == [0.0] * 6
     assert windowed.centred[8, 0, 0] > 0
+
+
+def test_nothing_drifts_in_a_million_steps() -> None:
+    n = 1_000_000
+    x = np.random.default_rng(5).lognormal(0, 4, n)
+    t_ns = np.arange(n, dtype=np.int64) * S
+    windowed = TimeSums(1, [1000], state={}).update(t_ns, t_ns == 0, x[:, None])
+    for k in range(999, n, 99_991):
+        assert windowed.sums[k, 0, 0] == pytest.approx(math.fsum(x[k - 999 : k + 1]), rel=1e-12)
