@@ -1,9 +1,21 @@
 """Gold `book_bars`: the rows of silver `orderbook` over intervals of time."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import polars as pl
 
-from etl.features.declared import Fact, Feature
+from etl.features import bar_kernels as kernels
+from etl.features import given
+from etl.features.declared import Fact, Feature, column
 from etl.features.options import FeatureOptions
+from etl.features.saved import Arrays, SavedState, saved
+from etl.features.stateful import moments
+from shared.errors import InputUnreadable
+
+VERSION = 1
+OPTIONS = ("variance_ratio_lags", "yang_zhang_bars")  # that its rows depend on, beside their length
 
 _UTC = pl.Datetime("us", "UTC")
 _HOUSE = "definition"
@@ -95,3 +107,103 @@ def _ranges(options: FeatureOptions) -> tuple[Feature, ...]:
             for n in options.yang_zhang_bars
         ),
     )
+
+
+class BookBars:
+    """Bars of one length over one stream's rows of the book, equal however they are cut and wherever it is restarted.
+
+    Bars [start, end) stand on UTC; one without a valid row is absent. The first valid row after a bar's end closes it.
+
+    Args:
+        bar_duration_sec: the length, in seconds.
+        state: a snapshot of equal bars, to go on from.
+        options: those of `FeatureOptions`, by name; those of `OPTIONS` matter here.
+
+    Raises: ValueError for an option that does not exist or a value that it cannot have; StateMismatch for a state of
+        another version or of other options.
+    """
+
+    def __init__(self, *, bar_duration_sec: int, state: SavedState | None = None, **options: Any) -> None:
+        if bar_duration_sec < 1:
+            raise ValueError(f"bar_duration_sec must be at least 1, was {bar_duration_sec}")
+        self.bar_duration_sec = bar_duration_sec
+        self.options = FeatureOptions.of(options)
+        self.features = features(self.options)
+        self._state: Arrays = kernels.nothing_yet(max(self.options.yang_zhang_bars, default=0))
+        self._counts = dict.fromkeys(("rows", "invalid_rows", "bars"), 0)
+        if state:
+            self._state = state.arrays_for(version=VERSION, options=self._identity())
+            self._counts |= state.counts
+
+    def update(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The bars that these rows close.
+
+        Args:
+            rows: silver `orderbook`, or `timestamp` and the columns that bars are made of, in order, each row once. A
+                row without `mid_price` is not valid; it closes nothing, and only its `has_gap` is looked at.
+
+        Raises: InputUnreadable naming a column that is missing or of a wrong type, or for rows out of order.
+        """
+        t_ns, known_ns = given.times(rows, "rows of the book", known="known_at")
+        clock = self._state["clock"]
+        if len(t_ns) and ((t_ns[1:] < t_ns[:-1]).any() or t_ns[0] < clock[kernels.SEEN_NS]):
+            raise InputUnreadable("rows of the book are not in order of time", hint="Sort them, and give each once")
+        told = kernels.Told(
+            t_ns,
+            known_ns,
+            given.flags(rows, "rows of the book", "is_reset"),
+            given.flags(rows, "rows of the book", "has_gap"),
+            np.column_stack([given.numbers(rows, "rows of the book", name) for name in kernels.COLUMNS]),
+        )
+        invalid = int(np.isnan(told.values[:, kernels.MID]).sum())
+        self._state["returns"] = kernels.with_room(self._state["returns"], int(clock[kernels.RETURNS]), len(rows))
+        made = kernels.made_of(len(np.unique(t_ns // self._length_ns)), len(self.features))
+        bars = kernels.take(self._memory(), told, made)
+        self._counts["rows"] += len(rows) - invalid
+        self._counts["invalid_rows"] += invalid
+        return self._frame(made, bars)
+
+    def flush(self) -> pl.DataFrame:
+        """The bar that is still open, at a declared end of the data."""
+        made = kernels.made_of(1, len(self.features))
+        return self._frame(made, kernels.close(self._memory(), made, 0))
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many rows were taken and left out, and how many bars made, since the very beginning."""
+        return self._counts
+
+    def snapshot(self) -> SavedState:
+        """The whole state, for `state=` of equal bars."""
+        state = self._state | {"returns": self._state["returns"][: self._state["clock"][kernels.RETURNS]]}
+        return SavedState(version=VERSION, options=self._identity(), arrays=saved(state), counts=dict(self._counts))
+
+    @property
+    def _length_ns(self) -> int:
+        return self.bar_duration_sec * 10**9
+
+    def _identity(self) -> str:
+        return f"bar_duration_sec={self.bar_duration_sec} {self.options.identity(*OPTIONS)}"
+
+    def _memory(self) -> kernels.Memory:
+        lags = np.array(self.options.variance_ratio_lags, dtype=np.int64)
+        bars = np.array(self.options.yang_zhang_bars, dtype=np.int64)
+        return kernels.Memory(**self._state, length_ns=self._length_ns, lags=lags, zhang_bars=bars)
+
+    def _frame(self, made: kernels.Made, bars: int) -> pl.DataFrame:
+        start_ns, known_ns, has_gap, n, n_reset = made.facts[:, :bars]
+        end = moments(start_ns + self._length_ns)
+        facts = {
+            "bar_seq": np.arange(self._counts["bars"], self._counts["bars"] + bars),
+            "time_start": moments(start_ns),
+            "time_end": end,
+            "available_at": end,
+            "known_at": moments(known_ns),
+            "bar_duration_sec": np.full(bars, self.bar_duration_sec),
+            "has_gap": has_gap.astype(np.bool_),
+            "snapshot_count": n,
+            "n_reset": n_reset,
+        }
+        self._counts["bars"] += bars
+        series = [column(one, values[:bars]) for one, values in zip(self.features, made.values, strict=True)]
+        return pl.DataFrame(facts).hstack(series)

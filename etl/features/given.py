@@ -81,9 +81,9 @@ def snapshots(books: pl.DataFrame) -> Snapshots:
 
     Raises: InputUnreadable for a column that is missing or of a wrong type.
     """
-    t_ns, known_ns = _moments(books, "books", known="capture_ts", fallback="capture_ts")
+    t_ns, known_ns = times(books, "books", known="capture_ts", fallback="capture_ts")
     bids, asks = (_side(_column(books, "books", name)) for name in ("bids", "asks"))
-    return Snapshots(t_ns, known_ns, _flags(books, "gap_before"), bids, asks)
+    return Snapshots(t_ns, known_ns, flags(books, "books", "gap_before"), bids, asks)
 
 
 def changes(books: pl.DataFrame) -> Changes:
@@ -91,7 +91,7 @@ def changes(books: pl.DataFrame) -> Changes:
 
     Raises: InputUnreadable for a column that is missing or of a wrong type, or a side that is none.
     """
-    t_ns, known_ns = _moments(books, "l2", known="capture_ts", fallback="capture_ts")
+    t_ns, known_ns = times(books, "l2", known="capture_ts", fallback="capture_ts")
     side = _column(books, "l2", "side")
     is_ask = side == "ask"
     odd = side.filter((is_ask | (side == "bid")).fill_null(False).not_())
@@ -100,15 +100,15 @@ def changes(books: pl.DataFrame) -> Changes:
     return Changes(
         t_ns,
         known_ns,
-        _flags(books, "gap_before"),
+        flags(books, "l2", "gap_before"),
         _ids(books, "msg_seq"),
-        _flags(books, "is_snapshot"),
-        _flags(books, "is_last", needed=True),
+        flags(books, "l2", "is_snapshot"),
+        flags(books, "l2", "is_last", needed=True),
         is_ask.to_numpy(),
         _ids(books, "update_id"),
         _ids(books, "prev_update_id"),
-        _numbers(books, "l2", "price"),
-        _numbers(books, "l2", "size"),
+        numbers(books, "l2", "price"),
+        numbers(books, "l2", "size"),
     )
 
 
@@ -135,24 +135,34 @@ def trades(frame: pl.DataFrame | None) -> GivenTrades:
     if frame is None:
         none = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.bool_)
         return GivenTrades(*none, np.empty(0, np.int8), np.empty(0), np.empty(0))
-    t_ns, known_ns = _moments(frame, "trades", known="known_at")
+    t_ns, known_ns = times(frame, "trades", known="known_at")
     if (t_ns[1:] < t_ns[:-1]).any():
         raise InputUnreadable("trades are not in order of time", hint="Sort them by timestamp and trade_seq")
     _refuse_unusable(frame)
     side = _column(frame, "trades", "side")
     codes = (side == "buy").cast(pl.Int8).fill_null(0) - (side == "sell").cast(pl.Int8).fill_null(0)
-    price, amount = _numbers(frame, "trades", "price"), _numbers(frame, "trades", "amount")
-    return GivenTrades(t_ns, known_ns, _flags(frame, "gap_before"), codes.to_numpy().copy(), price, amount)
+    price, amount = numbers(frame, "trades", "price"), numbers(frame, "trades", "amount")
+    return GivenTrades(t_ns, known_ns, flags(frame, "trades", "gap_before"), codes.to_numpy().copy(), price, amount)
 
 
 def _column(frame: pl.DataFrame, what: str, name: str) -> pl.Series:
     if name not in frame.columns:
-        raise InputUnreadable(f"{what} have no column {name!r}", hint=f"There are {', '.join(frame.columns)}")
+        there = ", ".join(frame.columns[:20]) + (f" and {frame.width - 20} more" if frame.width > 20 else "")
+        raise InputUnreadable(f"{what} have no column {name!r}", hint=f"There are {there}")
     return frame[name]
 
 
-def _moments(frame: pl.DataFrame, what: str, *, known: str, fallback: str | None = None) -> tuple[Int64s, Int64s]:
-    """(when it was, when that was known), in ns."""
+def times(frame: pl.DataFrame, what: str, *, known: str, fallback: str | None = None) -> tuple[Int64s, Int64s]:
+    """(when each row was, when that was known), in ns.
+
+    Args:
+        frame: with a column `timestamp`.
+        what: the frame in words.
+        known: a column; where there is none, or null in it, rows were known when they were.
+        fallback: a column that stands in for a `timestamp` that is null.
+
+    Raises: InputUnreadable for a column that is missing or of a wrong type, or a row without a time.
+    """
     moments = _column(frame, what, "timestamp")
     t_ns = _ns(moments, what)
     unknown = _ns(frame[known], what) if known in frame.columns else None
@@ -178,19 +188,27 @@ def _ns(moments: pl.Series, what: str) -> Int64s:
     return np.ascontiguousarray(whole * _NS[moments.dtype.time_unit])
 
 
-def _numbers(frame: pl.DataFrame, what: str, name: str) -> Floats:
+def numbers(frame: pl.DataFrame, what: str, name: str) -> Floats:
+    """A column of numbers, NaN where it is null.
+
+    Raises: InputUnreadable where it is missing or of a wrong type.
+    """
     column = _column(frame, what, name)
-    if not column.dtype.is_numeric():
+    if not column.dtype.is_numeric() and column.dtype != pl.Null:
         raise InputUnreadable(f"column {name!r} of {what} is {column.dtype}", hint="It must be numbers")
     return _own(column.cast(pl.Float64).fill_null(float("nan")).to_numpy())
 
 
-def _flags(frame: pl.DataFrame, name: str, *, needed: bool = False) -> Bools:
+def flags(frame: pl.DataFrame, what: str, name: str, *, needed: bool = False) -> Bools:
+    """A column of true and false; null, and a column that is not there, are false.
+
+    Raises: InputUnreadable for another type, and where it is `needed` and missing.
+    """
     if name not in frame.columns and not needed:
         return np.zeros(len(frame), np.bool_)
-    column = _column(frame, "l2", name)
+    column = _column(frame, what, name)
     if column.dtype != pl.Boolean:
-        raise InputUnreadable(f"column {name!r} of books is {column.dtype}", hint="It must be true or false")
+        raise InputUnreadable(f"column {name!r} of {what} is {column.dtype}", hint="It must be true or false")
     return _own(column.fill_null(False).to_numpy())
 
 
