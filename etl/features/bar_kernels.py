@@ -6,8 +6,8 @@ Kernels go row by row in one order of operations, so that how rows are cut into 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from etl.compiled import kernel
 from etl.features.rows import Bools, Floats, Int64s
 from etl.features.saved import Arrays
 from etl.features.windows import add
@@ -88,7 +88,7 @@ def made_of(bars: int, features: int) -> Made:
     return Made(np.zeros((5, bars), np.int64), np.full((features, bars), np.nan))
 
 
-@njit(cache=True)
+@kernel()
 def take(memory, told, made):  # type: ignore[no-untyped-def]
     """How many bars these rows close; they are in `made`."""
     clock, bars = memory.clock, 0
@@ -112,7 +112,7 @@ def take(memory, told, made):  # type: ignore[no-untyped-def]
     return bars
 
 
-@njit(cache=True)
+@kernel()
 def close(memory, made, bars):  # type: ignore[no-untyped-def]
     """How many bars there are in `made` with the one that was open, if one was."""
     clock, prices = memory.clock, memory.prices
@@ -145,7 +145,7 @@ def close(memory, made, bars):  # type: ignore[no-untyped-def]
     return bars + 1
 
 
-@njit(cache=True)
+@kernel()
 def _open(memory, start_ns, mid):  # type: ignore[no-untyped-def]
     clock = memory.clock
     clock[START_NS], clock[HAS_GAP], clock[GAP_LATER] = start_ns, clock[GAP_LATER], 0
@@ -156,7 +156,7 @@ def _open(memory, start_ns, mid):  # type: ignore[no-untyped-def]
     memory.counts[:], memory.weights[:] = 0, 0
 
 
-@njit(cache=True)
+@kernel()
 def _hold(memory, until_ns):  # type: ignore[no-untyped-def]
     """Count the time within the open bar in which the values of the last row are in force."""
     last_ns = memory.clock[LAST_NS]
@@ -169,7 +169,7 @@ def _hold(memory, until_ns):  # type: ignore[no-untyped-def]
             memory.weights[c] += weight
 
 
-@njit(cache=True)
+@kernel()
 def _add(memory, values):  # type: ignore[no-untyped-def]
     prices, mid, spread = memory.prices, values[MID], values[0]
     prices[HIGH], prices[LOW], prices[CLOSE] = np.fmax(prices[HIGH], mid), np.fmin(prices[LOW], mid), mid
@@ -184,7 +184,7 @@ def _add(memory, values):  # type: ignore[no-untyped-def]
         memory.clock[RETURNS] += 1
 
 
-@njit(cache=True)
+@kernel()
 def _variation(r, length_s, lags, out):  # type: ignore[no-untyped-def]
     """Fill the 13 features of returns and, after the second, a variance ratio per lag, in the order declared."""
     n = len(r)
@@ -227,12 +227,12 @@ def _variation(r, length_s, lags, out):  # type: ignore[no-untyped-def]
     rest[10] = n / 3 * sums[QUADS]
 
 
-@njit(cache=True)
+@kernel()
 def _plus(sums, at, value):  # type: ignore[no-untyped-def]
     sums[at, 0], sums[at, 1] = add(sums[at, 0], sums[at, 1], value)
 
 
-@njit(cache=True)
+@kernel()
 def _variance_ratio(r, q):  # type: ignore[no-untyped-def]
     """NaN without more than q returns, and where they do not vary."""
     n = len(r)
@@ -246,7 +246,7 @@ def _variance_ratio(r, q):  # type: ignore[no-untyped-def]
     return long / (n - q + 1) / (q * variance)
 
 
-@njit(cache=True)
+@kernel()
 def _ranges(prices, rows, days, zhang_bars, out):  # type: ignore[no-untyped-def]
     """Fill the estimators from the range of the mid price, and add the bar to the `days`."""
     first, last = prices[OPEN], prices[CLOSE]
@@ -268,7 +268,7 @@ def _ranges(prices, rows, days, zhang_bars, out):  # type: ignore[no-untyped-def
         out[3 + j] = _variance(bars[:, OVERNIGHT]) + k * _variance(bars[:, DRIFT]) + (1 - k) * satchell
 
 
-@njit(cache=True)
+@kernel()
 def _variance(x):  # type: ignore[no-untyped-def]
     centre = x.sum() / len(x)
     return ((x - centre) ** 2).sum() / (len(x) - 1)
