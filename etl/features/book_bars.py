@@ -183,7 +183,7 @@ class BookBars:
         return self.bar_duration_sec * 10**9
 
     def _identity(self) -> str:
-        return f"bar_duration_sec={self.bar_duration_sec} {self.options.identity(*OPTIONS)}"
+        return self.options.identity(*OPTIONS, bar_duration_sec=self.bar_duration_sec)
 
     def _memory(self) -> kernels.Memory:
         lags = np.array(self.options.variance_ratio_lags, dtype=np.int64)

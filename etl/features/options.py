@@ -138,13 +138,14 @@ class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             name = where.rstrip("`")
             raise ValueError(f"{name}: {problem}" if name else str(error)) from None
 
-    def identity(self, *names: str) -> str:
+    def identity(self, *names: str, **further: Any) -> str:
         """These options as canonical JSON, by which states and rows made with others are told apart.
 
-        >>> FeatureOptions().identity("sign_window", "depth_levels")
-        '{"depth_levels":5,"sign_window":100}'
+        >>> FeatureOptions().identity("sign_window", bar_duration_sec=60)
+        '{"bar_duration_sec":60,"sign_window":100}'
         """
-        return msgspec.json.encode({name: getattr(self, name) for name in names}, order="deterministic").decode()
+        told = {name: getattr(self, name) for name in names} | further
+        return msgspec.json.encode(told, order="deterministic").decode()
 
 
 def seconds_label(seconds: float) -> str:

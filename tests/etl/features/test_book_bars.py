@@ -197,8 +197,7 @@ def test_a_gap_is_of_the_bar_that_follows_it() -> None:
 def test_rows_of_the_processor_become_bars() -> None:
     books = [(k * NS // 2, [(100.0 + k % 7 / 100, 1.0 + k % 3)], [(100.09, 2.0)]) for k in range(1000)]
     rows = StatefulFeatureProcessor().update(event_frames.snapshots(books))
-    missing = [pl.lit(None, pl.Float64).alias(name) for name in COLUMNS if name not in rows.columns]
-    bars = BookBars(bar_duration_sec=60).update(rows.with_columns(missing))
+    bars = BookBars(bar_duration_sec=60).update(rows)
     assert bars.schema == declared("book_bars")
     assert bars["snapshot_count"].to_list() == [60] * 8
     assert bars["n_reset"].to_list() == [1, *[0] * 7]
@@ -229,8 +228,9 @@ def test_what_cannot_be_used_is_refused_and_remembered_nowhere(rows: pl.DataFram
 def test_a_state_of_another_length_or_of_other_options_is_refused() -> None:
     state = BookBars(bar_duration_sec=60, yang_zhang_bars=(5,)).snapshot()
     BookBars(bar_duration_sec=60, state=state, yang_zhang_bars=(5,), sign_window=7)
-    for seconds, bars in ((300, (5,)), (60, (6,))):
-        with pytest.raises(StateMismatch, match="bar_duration_sec=60"):
-            BookBars(bar_duration_sec=seconds, state=state, yang_zhang_bars=bars)
+    with pytest.raises(StateMismatch, match="made with bar_duration_sec 60, here it is 300"):
+        BookBars(bar_duration_sec=300, state=state, yang_zhang_bars=(5,))
+    with pytest.raises(StateMismatch, match="made with yang_zhang_bars"):
+        BookBars(bar_duration_sec=60, state=state)
     with pytest.raises(ValueError, match="bar_duration_sec must be at least 1"):
         BookBars(bar_duration_sec=0)
