@@ -115,7 +115,7 @@ def changes(books: pl.DataFrame) -> Changes:
 def _refuse_unusable(trades: pl.DataFrame) -> None:
     """Raises: InputUnreadable that names the first trade with a price, amount or side that cannot be."""
     for name in ("price", "amount"):
-        values = _numbers(trades, "trades", name)
+        values = numbers(trades, "trades", name)
         bad = np.flatnonzero(~((values > 0) & (values < np.inf)))
         if len(bad):
             raise InputUnreadable(
