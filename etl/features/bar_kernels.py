@@ -17,7 +17,7 @@ COLUMNS = (
 )  # fmt: skip
 WEIGHTED, SUMMED = 4, 7  # the first of these have time-weighted means too; the first of these are summed
 MID, RETURN = 7, 8
-START_NS, SEEN_NS, LAST_NS, KNOWN_NS, HAS_GAP, GAP_LATER, COUNT, RESETS, RETURNS = range(9)  # places in the clock
+START_NS, SEEN_NS, LAST_NS, KNOWN_NS, HAS_GAP, COUNT, RESETS, RETURNS = range(8)  # places in the clock
 OPEN, HIGH, LOW, CLOSE, SPREAD_MIN, SPREAD_MAX, CLOSE_BEFORE = range(7)  # places in the prices
 SQUARES, PRODUCTS, MEDIANS, LEAST, PLUS, MINUS, SIGNED, CUBES, QUADS = range(9)  # sums over the returns
 OVERNIGHT, DRIFT, SATCHELL = range(3)  # columns of the days
@@ -61,7 +61,7 @@ class Made(NamedTuple):
 
 def nothing_yet(days: int) -> Arrays:
     """The arrays of `Memory` before the first row."""
-    clock = np.zeros(9, np.int64)
+    clock = np.zeros(8, np.int64)
     clock[[START_NS, SEEN_NS, LAST_NS, KNOWN_NS]] = NEVER
     return {
         "clock": clock,
@@ -96,8 +96,7 @@ def take(memory, told, made):  # type: ignore[no-untyped-def]
         t_ns, values = told.t_ns[k], told.values[k]
         start_ns = t_ns // memory.length_ns * memory.length_ns
         clock[SEEN_NS] = t_ns
-        if np.isnan(values[MID]):  # a gap before a row that is not valid is one before the next valid one
-            clock[HAS_GAP if start_ns == clock[START_NS] else GAP_LATER] |= told.has_gap[k]
+        if np.isnan(values[MID]):  # a gap before it is told by the next valid row too
             continue
         if start_ns != clock[START_NS]:
             bars = close(memory, made, bars)
@@ -148,8 +147,8 @@ def close(memory, made, bars):  # type: ignore[no-untyped-def]
 @kernel()
 def _open(memory, start_ns, mid):  # type: ignore[no-untyped-def]
     clock = memory.clock
-    clock[START_NS], clock[HAS_GAP], clock[GAP_LATER] = start_ns, clock[GAP_LATER], 0
-    clock[COUNT], clock[RESETS], clock[RETURNS] = 0, 0, 0
+    clock[START_NS] = start_ns
+    clock[HAS_GAP], clock[COUNT], clock[RESETS], clock[RETURNS] = 0, 0, 0, 0
     memory.prices[:CLOSE_BEFORE] = np.nan
     memory.prices[OPEN] = mid
     memory.sums[:], memory.weighted[:] = 0.0, 0.0

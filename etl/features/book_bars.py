@@ -139,8 +139,8 @@ class BookBars:
         """The bars that these rows close.
 
         Args:
-            rows: silver `orderbook`, or `timestamp` and the columns that bars are made of, in order, each row once. A
-                row without `mid_price` is not valid; it closes nothing, and only its `has_gap` is looked at.
+            rows: silver `orderbook`, or `timestamp` and the columns that bars are made of, in order, each row once. One
+                without `mid_price` is not valid, and left out.
 
         Raises: InputUnreadable naming a column that is missing or of a wrong type, or for rows out of order.
         """

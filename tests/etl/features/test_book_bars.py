@@ -178,20 +178,19 @@ def test_a_row_that_is_not_valid_changes_no_bar(drawn: list[Row], data: st.DataO
     rows = timed(drawn)
     place = data.draw(st.integers(0, len(rows)))
     before_ns = rows[place - 1]["timestamp"] if place else START_NS
-    crossed = bar_row(0, mid_price=None, log_return=9.0) | {"timestamp": before_ns, "known_at": before_ns}
+    crossed = bar_row(0, mid_price=None, log_return=9.0, has_gap=True, is_reset=True) | {
+        "timestamp": before_ns,
+        "known_at": before_ns,
+    }
     with_it = [*rows[:place], crossed, *rows[place:]]
     assert made(frame(with_it), 60, SMALL).equals(made(frame(rows), 60, SMALL))
 
 
 def test_a_gap_is_of_the_bar_that_follows_it() -> None:
-    def gap_at(second: float, **columns: Any) -> list[bool]:
-        rows = [bar_row(s) for s in (10, 70, 250)] + [bar_row(second, has_gap=True, **columns)]
-        return made(frame(sorted(rows, key=lambda row: row["timestamp"])), 60, {})["has_gap"].to_list()
-
-    assert gap_at(80) == [False, True, False]
-    assert gap_at(80, mid_price=None) == [False, True, False]
-    assert gap_at(130, mid_price=None) == [False, False, True]
-    assert gap_at(240, mid_price=None) == [False, False, True]
+    rows = [bar_row(second) for second in (10, 70, 80, 250)]
+    for place, has_gap in enumerate(([True, False, False], [False, True, False], [False, True, False])):
+        marked = [row | {"has_gap": k == place} for k, row in enumerate(rows)]
+        assert made(frame(marked), 60, {})["has_gap"].to_list() == has_gap
 
 
 def test_rows_of_the_processor_become_bars() -> None:
