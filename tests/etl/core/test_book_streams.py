@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from etl.features.options import FeatureOptions
 from etl.features.stateful import StatefulFeatureProcessor
 from shared.disk import Disk
 from shared.partitioning import Lake
-from shared.rows import OrderBook, Row, Trade
+from shared.rows import L2Message, OrderBook, Row, Trade
 from tests.etl.core.test_streams import Recorder, cut, market, silver_of, tables
 from tests.ingestion.writers.lake_rows import START_NS
 from tests.stepped_disk import DyingDisk, Killed
@@ -43,10 +44,29 @@ def books(seed: int, *, until_us: int) -> list[OrderBook]:
     return out
 
 
-def day(seed: int, *, exchange: str = "kraken", trades: int = 120) -> list[Row]:
+def messages(seed: int, *, until_us: int) -> list[L2Message]:
+    """Messages of table l2, with a snapshot now and then; some are missing, doubled or out of order."""
+    rng = random.Random(seed)
+    us, version, out = START_NS // 1000 + 17, 0, []
+    while us < until_us:
+        us += rng.choice((0, 100_000, 300_000, 400_000, 900_000))
+        is_snapshot = version % 25 == 0
+        levels = 12 if is_snapshot else rng.randint(1, 4)
+        side = ["bid", "ask"] * 6 if is_snapshot else rng.choices(("bid", "ask"), k=levels)
+        price = [100 + (1 if each == "ask" else -1) * (rng.randint(0, 5) - 0.5) / 2 for each in side]
+        size = [rng.randint(0, 0 if rng.random() < 0.2 and not is_snapshot else 40) / 8 for _ in side]
+        moment = rng.choice((us, us, us, us - 500_000, None))
+        ids = (version + 1, None if is_snapshot else version)
+        version += 1
+        if rng.random() > 0.03:
+            out.append(L2Message("BTC-USD", moment, len(out), is_snapshot, side, price, size, *ids))
+    return out
+
+
+def day(seed: int, *, exchange: str = "kraken", trades: int = 120, table: str = "orderbook") -> list[Row]:
     """Trades and books as they happened."""
     traded = market(seed, exchange=exchange, trades=trades)
-    shown = books(seed, until_us=(traded[-1].timestamp or 0) + 3_000_000)
+    shown = {"orderbook": books, "l2": messages}[table](seed, until_us=(traded[-1].timestamp or 0) + 3_000_000)
     rows, reached = [], 0
     for book in shown:
         reached = max(reached, book.timestamp or 0)
@@ -82,29 +102,28 @@ def stored(lake: Lake, table: str = "orderbook") -> pl.DataFrame:
     return pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in files]) if files else pl.DataFrame()
 
 
-def bronze(lake: Lake) -> pl.DataFrame:
+def bronze(lake: Lake, table: str = "orderbook") -> pl.DataFrame:
     """The books of a lake as they arrived, with `gap_before`."""
-    rows = pl.read_parquet(list(lake.ready.glob("*/orderbook/**/*.parquet")), hive_partitioning=False)
+    rows = pl.read_parquet(list(lake.ready.glob(f"*/{table}/**/*.parquet")), hive_partitioning=False)
     rows = rows.sort("epoch", "seq").with_columns(gap_before=pl.lit(value=False))
     gaps = lake.ready.glob("*/gaps/**/*.parquet")
     for gap in [row for path in gaps for row in pl.read_parquet(path, hive_partitioning=False).to_dicts()]:
-        if gap["channel"] == "orderbook" and gap["end_ts"]:
+        if gap["channel"] == table and gap["end_ts"]:
             behind = (pl.col("epoch") == gap["epoch"]) & (pl.col("capture_ts") >= gap["capture_ts"])
             rows = rows.with_columns(gap_before=pl.col("gap_before") | (behind & behind.cum_sum().eq(1)))
     return rows
 
 
-def plain(lake: Lake, *, features: FeatureOptions = OPTIONS, is_ended: bool = True) -> pl.DataFrame:
+def plain(lake: Lake, *, features: FeatureOptions = OPTIONS, table: str = "orderbook") -> pl.DataFrame:
     """All books of a lake and its silver trades, in one go."""
     given = silver_of(lake).with_columns(timestamp="tape_ts") if any(lake.silver("trades").rglob("*.parquet")) else None
     processor = StatefulFeatureProcessor(**msgspec.structs.asdict(features))
-    parts = [processor.update(bronze(lake), given)]
-    return pl.concat([*parts, processor.flush()]) if is_ended else parts[0]
+    return pl.concat([processor.update(bronze(lake, table), given), processor.flush()])
 
 
-def assert_as_plain(lake: Lake, *, features: FeatureOptions = OPTIONS) -> None:
+def assert_as_plain(lake: Lake, *, features: FeatureOptions = OPTIONS, table: str = "orderbook") -> None:
     """Rows of silver are those of a plain run, bit by bit, numbered and in the file of their hour."""
-    found, expected = stored(lake), plain(lake, features=features)
+    found, expected = stored(lake), plain(lake, features=features, table=table)
     assert found["ordinal"].to_list() == list(range(expected.height))
     assert_frame_equal(found.select(expected.columns), expected, check_exact=True)
     assert expected["mid_price"].drop_nulls().len() > 1
@@ -117,26 +136,33 @@ def at_once(lake: Lake, folder: Path, features: FeatureOptions = OPTIONS) -> Lak
     return other
 
 
+EVENTS = {
+    "orderbook": ("crossed", "one_sided", "duplicates", "out_of_order", "gaps", "trades"),
+    "l2": ("crossed", "sequence_breaks", "untrusted_messages", "out_of_order", "gaps", "trades"),
+}
+
+
 @pytest.mark.parametrize("exchange", ["kraken", "bitfinex"])
 @pytest.mark.parametrize("interval_s", [0.0, 1.0, 30.0])
-def test_one_run_gives_what_a_plain_run_gives(tmp_path: Path, exchange: str, interval_s: float) -> None:
+@pytest.mark.parametrize("table", ["orderbook", "l2"])
+def test_one_run_gives_what_a_plain_run_gives(tmp_path: Path, exchange: str, interval_s: float, table: str) -> None:
     lake, features = Lake.under(tmp_path), msgspec.structs.replace(OPTIONS, hf_emit_interval=interval_s)
     recorder = Recorder(lake, exchange)
-    rows = day(1, exchange=exchange)
+    rows = day(1, exchange=exchange, table=table)
     recorder.record(cut(rows[:180], random.Random(1)))
     recorder.record(cut(rows[180:], random.Random(2)))
     counts = run(lake, end_of_data=True, features=features)
-    assert_as_plain(lake, features=features)
+    assert_as_plain(lake, features=features, table=table)
     assert counts["rows"] == stored(lake).height
-    assert min(counts[name] for name in ("crossed", "one_sided", "duplicates", "out_of_order", "gaps", "trades")) > 0
+    assert [name for name in EVENTS[table] if not counts[name]] == []
 
 
-@pytest.mark.parametrize("exchange", ["kraken", "bitfinex"])
+@pytest.mark.parametrize(("exchange", "table"), [("kraken", "orderbook"), ("bitfinex", "orderbook"), ("kraken", "l2")])
 @pytest.mark.parametrize("seed", range(4))
-def test_polls_restarts_and_late_trades_change_nothing(tmp_path: Path, exchange: str, seed: int) -> None:
+def test_polls_restarts_and_late_trades_change_nothing(tmp_path: Path, exchange: str, table: str, seed: int) -> None:
     """Bit by bit and file by file; also where the end of the data was declared and was not the end."""
     rng, lake = random.Random(seed), Lake.under(tmp_path)
-    recorder, rows = Recorder(lake, exchange), day(seed, exchange=exchange)
+    recorder, rows = Recorder(lake, exchange), day(seed, exchange=exchange, table=table)
     late = [row for row in rows if isinstance(row, Trade) and rng.random() < 0.04]
     on_time = [row for row in rows if row not in late]
     for journals in cut(on_time, rng):
@@ -146,7 +172,7 @@ def test_polls_restarts_and_late_trades_change_nothing(tmp_path: Path, exchange:
     recorder.record([late, rows[:30]])
     run(lake)
     run(lake, end_of_data=True)
-    assert_as_plain(lake)
+    assert_as_plain(lake, table=table)
     assert tables(lake) == tables(at_once(lake, tmp_path))
 
 
@@ -286,6 +312,36 @@ def test_books_that_are_switched_on_later_are_made_from_the_beginning(tmp_path: 
     without.close()
     run(lake, end_of_data=True)
     assert set(stored(lake)["exchange"]) == {"kraken", "bitfinex"}
+
+
+def test_the_first_message_of_l2_makes_every_row_anew_and_snapshots_can_be_asked_for(tmp_path: Path) -> None:
+    """The order flow of snapshots and of messages are different numbers, which stand in no table together."""
+    lake = Lake.under(tmp_path)
+    recorder = Recorder(lake, "kraken")
+    recorder.record([day(12)[:100]])
+    run(lake)
+    assert set(stored(lake)["ofi_source"]) == {"snapshot"}
+    recorder.record([[row for row in day(12, table="l2") if isinstance(row, L2Message)]])
+    run(lake)
+    assert set(stored(lake)["ofi_source"]) == {"event"}
+    run(lake, end_of_data=True)
+    assert_as_plain(lake, table="l2")
+    for books_from in ("l2", "orderbook"):
+        features = FeatureConfig(orderbook=OPTIONS, books_from=books_from)
+        executor = TransformExecutor(replace(options(lake), features=features))
+        executor.run(end_of_data=True)
+        executor.close()
+        assert_as_plain(lake, table=books_from)
+
+
+def test_native_books_are_used_before_those_of_ccxt(tmp_path: Path) -> None:
+    lake = Lake.under(tmp_path)
+    Recorder(lake, "kraken", source="ccxt").record([day(13)])
+    run(lake)
+    assert stored(lake).height > 20
+    Recorder(lake, "kraken").record([[row for row in day(14) if isinstance(row, OrderBook)][:50]])
+    run(lake, end_of_data=True)
+    assert 10 < stored(lake)["n_updates"].sum() + stored(lake)["n_crossed"].sum() <= 50
 
 
 def test_other_options_make_every_row_anew(tmp_path: Path) -> None:

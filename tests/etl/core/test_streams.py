@@ -2,10 +2,11 @@
 
 import random
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 import polars as pl
@@ -22,11 +23,12 @@ from ingestion.writers.segments import SegmentOptions
 from shared.disk import Disk
 from shared.errors import LakeLocked, StateMismatch
 from shared.partitioning import Lake
-from shared.rows import Trade
+from shared.rows import Row, Trade
 from storage.published import next_epoch
 from tests.ingestion.writers.lake_rows import START_NS, StepClock
 from tests.stepped_disk import DyingDisk, Killed
 
+_Row = TypeVar("_Row", bound=Row)
 Tables: TypeAlias = dict[str, list[dict[str, object]]]
 Batch: TypeAlias = tuple[str, list[Trade], Tables]
 BARS = (
@@ -56,25 +58,27 @@ def market(seed: int, *, exchange: str, trades: int) -> list[Trade]:
 class Recorder:
     """Writes bronze as collectors would: captures, sealed now and then."""
 
-    def __init__(self, lake: Lake, exchange: str, options: WriterOptions | None = None) -> None:
-        self.lake, self.exchange, self.clock = lake, exchange, StepClock()
+    def __init__(
+        self, lake: Lake, exchange: str, options: WriterOptions | None = None, *, source: str = "native"
+    ) -> None:
+        self.lake, self.exchange, self.clock, self.source = lake, exchange, StepClock(), source
         self.options = options or WriterOptions()
         self.runs = 0
 
-    def record(self, journals: list[list[Trade]], *, until_ns: int = 2**62) -> None:
+    def record(self, journals: Sequence[Sequence[Row]], *, until_ns: int = 2**62) -> None:
         """One collector run that seals after each of these lists; it goes on where the run before stood."""
         epoch = next_epoch(self.lake, self.clock.wall_ns(), self.runs)
         self.runs += 1
         writer = StreamingParquetWriter(
             self.lake, self.options, epoch=epoch, clock=self.clock, disk=Disk(durable=False)
         )
-        feed = Feed("native", self.exchange, epoch)
+        feed = Feed(self.source, self.exchange, epoch)
         feed.resume(writer.tails, started_us=self.clock.wall_ns() // 1000)
         for trades in journals:
             for trade in trades:
                 self.clock.now_ns = max(self.clock.now_ns + 1_000_000, min((trade.timestamp or 0) * 1000, until_ns))
                 rows, seqs = feed.number([trade], self.clock.wall_ns() // 1000)
-                writer.append([Capture("native", self.exchange, self.clock.wall_ns(), 0, rows, seqs)])
+                writer.append([Capture(self.source, self.exchange, self.clock.wall_ns(), 0, rows, seqs)])
             journal = writer.rotate()
             if journal:
                 writer.seal(journal)
@@ -128,9 +132,9 @@ def silver_of(lake: Lake) -> pl.DataFrame:
     return pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in files]).sort("ordinal")
 
 
-def cut(trades: list[Trade], rng: random.Random) -> list[list[Trade]]:
-    places = sorted(rng.sample(range(len(trades)), 5))
-    return [trades[a:b] for a, b in zip([0, *places], [*places, len(trades)], strict=True)]
+def cut(rows: list[_Row], rng: random.Random) -> list[list[_Row]]:
+    places = sorted(rng.sample(range(len(rows)), 5))
+    return [rows[a:b] for a, b in zip([0, *places], [*places, len(rows)], strict=True)]
 
 
 @pytest.fixture(scope="module", params=["kraken", "bitfinex"], ids=["ids-contiguous", "ids-opaque"])
