@@ -55,12 +55,19 @@ class Channel(OldKeys):
     """Handed to the channel's transform; no secrets."""
 
 
+class Orderbook(Channel):
+    """Order books on their way from bronze to silver."""
+
+    source: Literal["auto", "l2", "orderbook"] = "auto"
+    """What features are made from: every change (l2), snapshots (orderbook), or auto: l2 where a stream has any."""
+
+
 class Channels(Section):
     """The kinds of data that are refined."""
 
     trades: Channel = Channel()
     ticker: Channel = Channel()
-    orderbook: Channel = Channel()
+    orderbook: Orderbook = Orderbook()
 
 
 class BarSet(Section):

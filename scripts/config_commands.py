@@ -52,12 +52,18 @@ def _capture(settings: Settings) -> Iterator[str]:
 
 def _refinement(settings: Settings) -> Iterator[str]:
     from scripts.bar_sets import bar_sets, candle_intervals  # here, as above
+    from scripts.features_options import feature_options
 
     sets, intervals = bar_sets(settings), candle_intervals(settings)
+    feature_options(settings)  # refuses what `watch` would refuse
     if not settings.etl.channels.trades.enabled:
         yield "refine: nothing; etl.channels.trades is off"
         return
-    yield "refine: trades (ticker and orderbook stay in bronze in this version)"
+    channels = settings.etl.channels
+    made = ["trades", *(["ticker"] if channels.ticker.enabled else [])]
+    if channels.orderbook.enabled:
+        made.append(f"orderbook (from {channels.orderbook.source})")
+    yield f"refine: {', '.join(made)}"
     yield f"candles: {', '.join(intervals) or 'none'}"
     for bars in sets:
         said = " ".join(str(value) for value in bars.params.values())

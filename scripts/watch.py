@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from config.config import DEFAULT_FILE, Settings, load_config
-from etl.core.config import EtlOptions, FilterSpec
+from etl.core.config import EtlOptions, FeatureConfig, FilterSpec
 from etl.core.executor import TransformExecutor
 from etl.transforms.trades import TradesTransform
 from etl.watcher import watch as run_watcher
 from scripts.bar_sets import bar_sets, candle_intervals
 from scripts.config_commands import ConfigFile
+from scripts.features_options import feature_options
 from shared.errors import SettingsInvalid
 from shared.log import configure
 
@@ -35,7 +36,8 @@ def watch(
     settings = load_config(config)
     if not settings.etl.channels.trades.enabled:
         raise SettingsInvalid(
-            "nothing to refine: etl.channels.trades is off", hint="Set etl.channels.trades.enabled: true"
+            "etl.channels.trades is off: everything else is made of silver trades, or beside them",
+            hint="Set etl.channels.trades.enabled: true",
         )
     configure(settings.logging.level, format=settings.logging.format)
     only = FilterSpec(tuple(exchange or ()), tuple(symbol or ()))
@@ -60,19 +62,32 @@ def watch(
 
 
 def etl_options(settings: Settings, *, only: FilterSpec = FilterSpec()) -> EtlOptions:  # noqa: B008 - frozen
-    """What the settings say of silver and gold, as plain values."""
-    trades = settings.etl.channels.trades
-    if unknown := sorted(set(trades.processor_options) - set(TradesTransform.OPTIONS)):
-        known = ", ".join(TradesTransform.OPTIONS)
-        raise SettingsInvalid(f"etl.channels.trades.processor_options.{unknown[0]}: unknown; there is {known}")
+    """What the settings say of silver and gold, as plain values.
+
+    Raises: SettingsInvalid.
+    """
+    channels = settings.etl.channels
+    cleaning = {
+        name: value for name, value in channels.trades.processor_options.items() if name in TradesTransform.OPTIONS
+    }
+    features = FeatureConfig(
+        trades=True,
+        ticker=channels.ticker.enabled,
+        orderbook=channels.orderbook.enabled,
+        books_from=channels.orderbook.source,
+        options=feature_options(settings),
+        ticker_unit=channels.ticker.partition_cols[-1],
+        orderbook_unit=channels.orderbook.partition_cols[-1],
+    )
     return EtlOptions(
         settings.lake(),
         lateness_s=settings.etl.lateness_s,
         candles=candle_intervals(settings),
         bars=bar_sets(settings),
-        trades=trades.processor_options,
+        trades=cleaning,
         side_convention=settings.etl.side_convention,
-        silver_unit=trades.partition_cols[-1],
+        features=features,
+        silver_unit=channels.trades.partition_cols[-1],
         checkpoint_keep_days=settings.etl.checkpoint_keep_days,
         only=only,
     )

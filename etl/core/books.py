@@ -4,83 +4,51 @@ A book is used when silver holds every trade up to it. A trade that comes later 
 replaced, and books of an earlier journal than those used make the chain go back to a checkpoint before them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import polars as pl
 
 from etl.core.base import BaseTransform
-from etl.core.bronze import advanced, exchange_time, read_journal, require, steps, unconsumed
+from etl.core.bronze import advanced, steps
 from etl.core.chains import Chain
 from etl.core.checkpoints import Checkpoint
 from etl.core.config import EtlOptions, StreamKey
+from etl.core.feeds import Feed, is_overtaken
 from etl.core.following import unharmed
 from etl.core.outputs import Output
 from etl.core.silver import require_silver
 from etl.transforms.orderbook import BOOK_COLUMNS, OrderbookTransform, moment_us
 from etl.transforms.trades import TradesTransform
 from shared.clock import us_from_utc
-from shared.partitioning import stream_path
 from storage.published import Published
 
-_SOURCES = ("native", "ccxt", "rest", "csv")  # the first that has books is used: those of two are never mixed
 _TRADE_AGE_MAX_US = 86_400_000_000
 _SNAPSHOTS_PER_STEP = 0.1  # of the rows of other tables: each holds many levels
 
 
-@dataclass(frozen=True)
-class BookFeed:
-    """Which bronze rows a stream's books are read from."""
-
-    source: str
-    table: str
-
-    def books(self, journals: Iterable[list[Published]]) -> list[Published]:
-        """The files of books among these."""
-        every = (entry for journal in journals for entry in journal)
-        return [entry for entry in every if (entry.source, entry.table) == (self.source, self.table)]
-
-    def unused(self, entries: list[Published], position: Mapping[str, int]) -> list[list[Published]]:
-        """The journals behind a position that hold books, each with its books and gaps alone."""
-        own = [entry for entry in entries if entry.source == self.source and entry.table in (self.table, "gaps")]
-        return [journal for journal in unconsumed(own, position) if self.books([journal])]
-
-
-def book_feed(key: StreamKey, options: EtlOptions) -> BookFeed | None:
-    """Where the books of a stream come from; None: it has none, or nobody wants them."""
-    for table in options.features.book_tables:
-        for source in _SOURCES:
-            if (options.lake.ready / source / table / stream_path(*key)).exists():
-                return BookFeed(source, table)
-    return None
-
-
-def orderbook_chain(key: StreamKey, feed: BookFeed, options: EtlOptions) -> Chain:
+def orderbook_chain(key: StreamKey, feed: Feed, options: EtlOptions) -> Chain:
     """The chain of a stream's order book features."""
-    feature_options = options.features.orderbook
-    assert feature_options
 
     def make(state: bytes | None) -> BaseTransform:
-        made_of = f"{feed.source}/{feed.table}"
-        return OrderbookTransform(feature_options, stream=key, made_of=made_of, state=state)
+        return OrderbookTransform(options.features.options, stream=key, made_of=str(feed), state=state)
 
-    root = options.lake.silver("orderbook")
-    output = Output(root, key.exchange, key.symbol, "orderbook", "ordinal", "timestamp", "hour", options.silver_unit)
+    root, unit = options.lake.silver("orderbook"), options.features.orderbook_unit
+    output = Output(root, key.exchange, key.symbol, "orderbook", "ordinal", "timestamp", "hour", unit)
     return Chain("orderbook", output, options, make=make)
 
 
 def run_books(
     key: StreamKey,
-    feed: BookFeed,
+    feed: Feed,
     silver: Chain,
     entries: list[Published],
     options: EtlOptions,
     *,
     every: Callable[[], list[Published]],
-) -> tuple[int, Mapping[str, int]] | None:
+) -> tuple[int, Mapping[str, int]]:
     """Bring a stream's order book features up to its files and to silver; `every` gives all files there ever were.
 
-    Returns how many rows were written and what their input was like; None if there was nothing to do.
+    Returns how many rows were written, and what their input was like.
     """
     chain = orderbook_chain(key, feed, options)
     _make_good(chain, silver, feed.unused(entries, chain.current.position), rows_max=options.rows_per_step)
@@ -93,7 +61,7 @@ def run_books(
 class _Run:
     """One run of the chain: how far it and silver are."""
 
-    def __init__(self, chain: Chain, silver: Chain, feed: BookFeed, options: EtlOptions) -> None:
+    def __init__(self, chain: Chain, silver: Chain, feed: Feed, options: EtlOptions) -> None:
         self._chain, self._silver, self._feed, self._options = chain, silver, feed, options
         transform, trades = chain.transform(), silver.transform()
         assert isinstance(transform, OrderbookTransform)
@@ -102,7 +70,7 @@ class _Run:
         complete_us = -1 if trades.complete_us is None else trades.complete_us
         self._complete_us = 2**62 if silver.current.finished else complete_us  # silver holds every trade up to it
 
-    def over(self, journals: list[list[Published]]) -> tuple[int, Mapping[str, int]] | None:
+    def over(self, journals: list[list[Published]]) -> tuple[int, Mapping[str, int]]:
         """Make the rows of these journals and of the books that wait."""
         chain, transform = self._chain, self._transform
         rows_before, counts_before = chain.current.rows_out, dict(transform.counts)
@@ -120,15 +88,14 @@ class _Run:
             self._end()
         if is_ended or chain.replaces:
             self._commit()
-        elif not portions:
-            return None
         counts = {name: count - counts_before.get(name, 0) for name, count in transform.counts.items()}
         return chain.current.rows_out - rows_before, counts
 
     def _step(self, journals: list[list[Published]]) -> None:
         """Stage what these journals complete."""
         chain, transform = self._chain, self._transform
-        books = transform.ready(self._read(journals), complete_us=self._complete_us)
+        given = self._feed.read(self._options.lake, journals, BOOK_COLUMNS[self._feed.table])
+        books = transform.ready(given, complete_us=self._complete_us)
         beside, rows = chain.current.beside, pl.DataFrame()
         if books.height:
             times = moment_us(books).cum_max().clip(lower_bound=beside.get("reached_us", 0))
@@ -145,15 +112,6 @@ class _Run:
 
     def _commit(self) -> None:
         self._chain.commit(self._transform.snapshot(), input_generation=self._silver.current.generation)
-
-    def _read(self, journals: list[list[Published]]) -> pl.DataFrame:
-        """Books of these journals in order of arrival, with `gap_before`; no columns where there are none."""
-        lake, table = self._options.lake, self._feed.table
-        require(lake, (entry for journal in journals for entry in journal), tables={table, "gaps"})
-        parts = [read_journal(lake, journal, BOOK_COLUMNS[table], table=table) for journal in journals]
-        if not parts:
-            return pl.DataFrame()
-        return pl.concat(parts).with_columns(exchange_time()).rename({"after_gap": "gap_before"})
 
     def _trades(self, times: pl.Series) -> tuple[pl.DataFrame | None, dict[str, int]]:
         """The trades up to the last of these times, behind those used before; and how far that is in silver.
@@ -178,10 +136,9 @@ class _Run:
 
 def _make_good(chain: Chain, silver: Chain, unused: list[list[Published]], *, rows_max: int) -> None:
     """Go back where something came that belongs before what was used, or after a declared end."""
-    first_epoch = min((journal[0].epoch for journal in unused), default="~")
 
     def stands(kept: Checkpoint) -> bool:
-        if max(kept.position, default="") > first_epoch or not unharmed(kept, silver):
+        if is_overtaken(kept.position, unused) or not unharmed(kept, silver):
             return False
         following = _next_trades(silver, kept.beside, rows_max=rows_max)
         return not following.height or us_from_utc(following["tape_ts"][0]) > kept.beside.get("reached_us", -1)

@@ -13,6 +13,7 @@ from etl.core.outputs import Output, Span
 from etl.core.replacing import Difference, arranged, difference
 from etl.core.staging import Stage
 from etl.transforms.bars import BarsTransform, bar_facts
+from etl.transforms.trade_features import TradeFeaturesTransform
 from etl.transforms.trades import TradesTransform
 from shared.clock import us_from_utc
 from shared.errors import StateMismatch
@@ -226,3 +227,14 @@ def bars_chain(key: StreamKey, bar_set: BarSet, options: EtlOptions) -> Chain:
         bar_facts(bar_set.type, bar_set.params),
     )
     return Chain(f"bars-{name}", output, options, make=make)
+
+
+def trade_features_chain(key: StreamKey, options: EtlOptions) -> Chain:
+    """The chain of the features of each silver trade."""
+
+    def make(state: bytes | None) -> BaseTransform:
+        return TradeFeaturesTransform(options.features.options, stream=key, state=state)
+
+    root, unit = options.lake.silver("trade_features"), options.silver_unit
+    output = Output(root, key.exchange, key.symbol, "trade_features", "ordinal", "timestamp", "hour", unit)
+    return Chain("trade_features", output, options, make=make)

@@ -33,22 +33,27 @@ class BarSet:
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    """Which features are made beside trades and bars, and how."""
+    """Which features are made beside bars, from what, and how."""
 
-    orderbook: FeatureOptions | None = None  # None: books stay in bronze
+    trades: bool = False
+    ticker: bool = False
+    orderbook: bool = False  # and the bars of books
     books_from: str = "auto"  # l2, orderbook, or auto: l2 where a stream has any
+    options: FeatureOptions = FeatureOptions()  # noqa: RUF009 - frozen
+    ticker_unit: str = "day"  # deepest partition: month, day or hour
+    orderbook_unit: str = "day"
 
     @property
     def book_tables(self) -> tuple[str, ...]:
         """Bronze tables that books are read from, the one that is used where a stream has both first."""
-        if self.orderbook is None:
+        if not self.orderbook:
             return ()
         return ("l2", "orderbook") if self.books_from == "auto" else (self.books_from,)
 
     @property
     def tables(self) -> frozenset[str]:
         """Bronze tables that silver and gold are made from; one file of one of them, gaps apart, begins a stream."""
-        return frozenset({"trades", "gaps", *self.book_tables})
+        return frozenset({"trades", "gaps", *self.book_tables, *(("ticker",) if self.ticker else ())})
 
 
 @dataclass(frozen=True)

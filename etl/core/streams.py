@@ -12,7 +12,7 @@ import polars as pl
 
 from etl.bars import bar_set_id
 from etl.core.base import LateRows
-from etl.core.books import BookFeed, book_feed, run_books
+from etl.core.books import run_books
 from etl.core.bronze import (
     advanced,
     consumed,
@@ -26,11 +26,13 @@ from etl.core.bronze import (
     unconsumed,
 )
 from etl.core.candles import run_candles
-from etl.core.chains import Chain, bars_chain, trades_chain
+from etl.core.chains import Chain, bars_chain, trade_features_chain, trades_chain
 from etl.core.checkpoints import Checkpoint
 from etl.core.config import EtlOptions, StreamKey
+from etl.core.feeds import Feed, feed_of
 from etl.core.following import follow_revisions, run_bars
 from etl.core.replay import Replay
+from etl.core.tickers import run_ticker
 from etl.transforms.trades import BRONZE_COLUMNS, TradesTransform
 from shared.exchange_facts import ids_prove_order
 from storage.published import Published
@@ -62,7 +64,7 @@ def run_stream(
     """
     result = StreamResult(key)
     chain = trades_chain(key, options)
-    feed = book_feed(key, options)
+    feed = feed_of(key, options.features.book_tables, options.lake)
     _run_trades(chain, entries, feed, options, result)
     if end_of_data and not chain.current.finished:
         transform = chain.transform()
@@ -78,15 +80,29 @@ def run_stream(
             written = run_bars(bars, chain, rows_max=options.rows_per_step)
             if written is not None:
                 result.bars[bar_set_id(bar_set.type, bar_set.params)] = written
-    if feed:
-        made = run_books(key, feed, chain, entries, options, every=lambda: _history(key, options))
-        if made is not None:
-            result.features["orderbook"], result.counts["orderbook"] = made
+    _run_features(chain, feed, entries, options, result)
     return result
 
 
+def _run_features(
+    silver: Chain, feed: Feed | None, entries: list[Published], options: EtlOptions, result: StreamResult
+) -> None:
+    key, features = result.key, result.features
+    if options.features.trades:
+        of_trades = trade_features_chain(key, options)
+        follow_revisions(of_trades, silver)
+        features["trade_features"] = run_bars(of_trades, silver, rows_max=options.rows_per_step) or 0
+
+    def every() -> list[Published]:
+        return _history(key, options)
+
+    features["ticker"] = run_ticker(key, entries, options, every=every)
+    if feed:
+        features["orderbook"], result.counts["orderbook"] = run_books(key, feed, silver, entries, options, every=every)
+
+
 def _run_trades(
-    chain: Chain, entries: list[Published], feed: BookFeed | None, options: EtlOptions, result: StreamResult
+    chain: Chain, entries: list[Published], feed: Feed | None, options: EtlOptions, result: StreamResult
 ) -> None:
     key = result.key
     if chain.replaces:  # its newest checkpoint is of another version, or could not be read
@@ -104,7 +120,7 @@ def _run_trades(
             rebuild_trades(chain, options, result, fits=_before(marking))
             return
         rows = read_trades(options.lake, journals, BRONZE_COLUMNS, holes_before=transform.holes_seen, filled=filled)
-        books = feed.books(journals) if feed else []
+        books = feed.files(journals) if feed else []
         result.trades_in += rows.height
         try:
             out = transform.update(rows) if rows.height else rows

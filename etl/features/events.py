@@ -15,6 +15,7 @@ from etl.features.saved import Arrays
 from etl.features.snapshots import show_each, take_snapshots
 from shared.errors import InputUnreadable
 
+OPTIONS = ("max_levels", "ofi_levels", "hf_emit_interval", "max_state_staleness_seconds")  # that it goes by
 _SOURCES = ("snapshot", "snapshot", "event")  # by clock[SOURCE]
 _NEVER_US = 2**62
 _INTS = ("t_ns", "known_ns", "message", "update_id", "prev_update_id")

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from etl.features.declared import StatefulFamily, column, computed, families
-from etl.features.events import BookEvents
+from etl.features.events import OPTIONS, BookEvents
 from etl.features.options import FeatureOptions
 from etl.features.rows import Rows
 from etl.features.saved import SavedArray, other_state, restored, saved
@@ -62,23 +62,26 @@ class StatefulFeatureProcessor:
         """What was seen and what was left out, since the very beginning."""
         return self._events.counts
 
+    @property
+    def identity(self) -> str:
+        """The options that rows depend on, as canonical JSON; those of other tables are not among them."""
+        names = {name for family in self._families.values() for name in family.options}
+        return self.options.identity(*sorted(names | set(OPTIONS)))
+
     def snapshot(self) -> FeatureState:
         """The whole state, for `state=` of an equal processor."""
         arrays = {name: saved(family.state) for name, family in self._stateful().items()}
         return FeatureState(
-            options=self._identity(), arrays={"": saved(self._events.state), **arrays}, counts=dict(self._events.counts)
+            options=self.identity, arrays={"": saved(self._events.state), **arrays}, counts=dict(self._events.counts)
         )
 
     def _restore(self, state: FeatureState) -> None:
-        if (state.version, state.options) != (VERSION, self._identity()):
-            raise other_state((state.version, state.options), (VERSION, self._identity()))
+        if (state.version, state.options) != (VERSION, self.identity):
+            raise other_state((state.version, state.options), (VERSION, self.identity))
         self._events.state.update(restored(state.arrays[""]))
         self._events.counts.update(state.counts)
         for name, family in self._stateful().items():
             family.state.update(restored(state.arrays[name]))
-
-    def _identity(self) -> str:
-        return msgspec.json.encode(self.options, order="deterministic").decode()
 
     def _stateful(self) -> dict[str, StatefulFamily]:
         return {name: family for name, family in self._families.items() if isinstance(family, StatefulFamily)}

@@ -12,6 +12,7 @@ from etl.core.registry import register_transform
 from etl.features.declared import features
 from etl.features.options import FeatureOptions
 from etl.features.stateful import VERSION, FeatureState, StatefulFeatureProcessor
+from etl.transforms.silver_rows import silver_rows
 
 BOOK_COLUMNS = {
     "orderbook": ("capture_ts", "seq", "timestamp", "bids", "asks"),
@@ -43,12 +44,12 @@ class OrderbookTransform(BaseTransform):
     def __init__(
         self, options: FeatureOptions, *, stream: tuple[str, str], made_of: str, state: bytes | None = None
     ) -> None:
-        columns = options_hash([(feature.name, str(feature.dtype)) for feature in features(options)])
-        self.rules = msgspec.json.encode([made_of, columns, options], order="deterministic").decode()
         restored = msgspec.msgpack.decode(state, type=OrderbookState) if state else None
         given = msgspec.structs.asdict(options)
         self._processor = StatefulFeatureProcessor(state=restored.features if restored else None, **given)
-        self._exchange, self._symbol = stream
+        columns = options_hash([(feature.name, str(feature.dtype)) for feature in features(options)])
+        self.rules = f"of {made_of}, columns {columns}, {self._processor.identity}"
+        self._stream = stream
         self._pending = pl.read_ipc(io.BytesIO(restored.pending)) if restored and restored.pending else None
         self._ordinal = restored.ordinal if restored else 0
         self.interval_us = round(options.hf_emit_interval * 1e6)  # a row shows this much at most
@@ -103,17 +104,9 @@ class OrderbookTransform(BaseTransform):
         return self._processor.counts
 
     def _table(self, rows: pl.DataFrame) -> pl.DataFrame:
-        moment = pl.col("timestamp").dt
         first, self._ordinal = self._ordinal, self._ordinal + rows.height
-        return rows.select(
-            pl.int_range(first, self._ordinal, dtype=pl.Int64).alias("ordinal"),
-            pl.lit(self._exchange).alias("exchange"),
-            pl.lit(self._symbol).alias("symbol"),
-            pl.all(),
-            moment.year().cast(pl.Int32).alias("year"),
-            moment.month().cast(pl.Int32).alias("month"),
-            moment.day().cast(pl.Int32).alias("day"),
-        )
+        numbers = pl.int_range(first, self._ordinal, dtype=pl.Int64, eager=True).alias("ordinal")
+        return silver_rows(rows.insert_column(0, numbers), stream=self._stream)
 
 
 def moment_us(books: pl.DataFrame) -> pl.Series:

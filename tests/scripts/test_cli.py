@@ -107,7 +107,7 @@ def test_config_check_says_what_is_on(capsys, tmp_path):
         "good",
         "capture coinbase:\n  market_trades: BTC-USD, ETH-USD\n  ticker: BTC-USD, ETH-USD\n  level2: BTC-USD\n",
         "capture ccxt kraken:\n  watchTrades: BTC/USD, ETH/USD\n",
-        "refine: trades (ticker and orderbook stay in bronze in this version)\n",
+        "refine: trades, ticker, orderbook (from auto)\n",
         "bars: volume 12.5 of BTC-USD\n",
         "data/raw/ready\n",
     ):

@@ -79,7 +79,7 @@ def options(lake: Lake, disk: Disk | None = None, features: FeatureOptions = OPT
         lake,
         lateness_s=LATENESS_S,
         bars=(BarSet("tick", {"threshold": 7}),),
-        features=FeatureConfig(orderbook=features),
+        features=FeatureConfig(trades=True, orderbook=True, options=features),
         disk=disk or Disk(durable=False),
         rows_per_step=40,
     )
@@ -124,6 +124,7 @@ def plain(lake: Lake, *, features: FeatureOptions = OPTIONS, table: str = "order
 def assert_as_plain(lake: Lake, *, features: FeatureOptions = OPTIONS, table: str = "orderbook") -> None:
     """Rows of silver are those of a plain run, bit by bit, numbered and in the file of their hour."""
     found, expected = stored(lake), plain(lake, features=features, table=table)
+    assert stored(lake, "trade_features").height == stored(lake, "trades").height
     assert found["ordinal"].to_list() == list(range(expected.height))
     assert_frame_equal(found.select(expected.columns), expected, check_exact=True)
     assert expected["mid_price"].drop_nulls().len() > 1
@@ -327,7 +328,7 @@ def test_the_first_message_of_l2_makes_every_row_anew_and_snapshots_can_be_asked
     run(lake, end_of_data=True)
     assert_as_plain(lake, table="l2")
     for books_from in ("l2", "orderbook"):
-        features = FeatureConfig(orderbook=OPTIONS, books_from=books_from)
+        features = FeatureConfig(orderbook=True, options=OPTIONS, books_from=books_from)
         executor = TransformExecutor(replace(options(lake), features=features))
         executor.run(end_of_data=True)
         executor.close()
