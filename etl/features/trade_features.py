@@ -8,6 +8,7 @@ import polars as pl
 
 from etl.bars.signs import tick_rule
 from etl.features import given
+from etl.features.decimals import decimals, difference
 from etl.features.declared import Fact, Feature, column
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Int64s
@@ -156,7 +157,8 @@ class TradeFeatures:
         made["direction"] = sign.astype(np.float64)
         before = np.concatenate([last_price, new.price[:-1]])
         before[before == 0] = np.nan
-        made["log_return"] = np.log1p((new.price - before) / before)  # the difference of two near prices is exact
+        rise = difference(decimals(new.price, what="price"), decimals(before, what="price"))
+        made["log_return"] = np.log1p(rise / before)  # a tick of a price of 100 000 has its digits too
         rates = np.empty((3, n))
         pace(new.t_ns, sign, options.trade_rate_tau_s, int(clock[_LAST_NS]), state["rates"], rates)
         made["trade_rate_ew"], made["trade_rate_ew_buy"], made["trade_rate_ew_sell"] = rates

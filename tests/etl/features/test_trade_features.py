@@ -1,5 +1,6 @@
 """Trade features: the specification's numbers, the slow reference, any cut, and what is refused."""
 
+import math
 import random
 from collections.abc import Sequence
 from decimal import Decimal
@@ -133,6 +134,13 @@ def test_values_are_those_of_the_decimals() -> None:
     numbers = [("0.1", "3"), ("64321.12", "123.45678901"), ("1e-8", "1e15"), ("98765.432109876543219", "1e-8")]
     exact = [float(Decimal(price) * Decimal(amount)) for price, amount in numbers]
     assert dollar_volumes(pl.DataFrame({"price": prices, "amount": amounts, **texts})).tolist() == exact
+
+
+def test_the_return_of_a_tick_has_all_its_digits() -> None:
+    prices = [100_000.01, 100_000.02, 100_000.01, 100_000.01]
+    rows = made(frame([Trade(k, price, 1.0, 1) for k, price in enumerate(prices)]), {}, cuts=[2])
+    up, down = math.log1p(0.01 / 100_000.01), math.log1p(-0.01 / 100_000.02)
+    assert rows["log_return"].to_list() == [None, pytest.approx(up, rel=1e-14), pytest.approx(down, rel=1e-14), 0.0]
 
 
 def test_facts_come_from_the_trades() -> None:
