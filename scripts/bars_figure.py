@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 _WIDTH_IN, _SET_IN, _HEAD_IN = 12.0, 6.3, 0.45
 _LEFT_IN, _RIGHT_IN = 0.95, 0.25
 _HEIGHTS = (0.62, 3.2, 0.08, 1.1, 0.08, 0.85, 0.4)  # heading, prices, volumes, durations, and what lies between
-_DOTS_PER_IN = 150
+DOTS_PER_IN = 150
 _LEAST_BESIDE = 1e-3 / 86_400  # days left free beside the bars, so that one that lasted no time is seen
-_STYLE: Any = {
+STYLE: Any = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9.5,
     "text.color": INK,
@@ -66,7 +66,7 @@ def drawing(sets: Sequence[Drawn], *, title: str, form: Literal["png", "svg"]) -
     head_in = _HEAD_IN if title else 0.0
     height_in = head_in + _SET_IN * len(sets)
     markets = {(each.exchange, each.symbol) for each in sets}
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(_WIDTH_IN, height_in))
         figure.text(_LEFT_IN / _WIDTH_IN, 1 - 0.3 / height_in, title, fontsize=14, weight="bold", va="center")
         rows = _axes(figure, sets, 1 - head_in / height_in)
@@ -77,11 +77,12 @@ def drawing(sets: Sequence[Drawn], *, title: str, form: Literal["png", "svg"]) -
             _heading(row, each, names_market=len(markets) > 1)
             draw_hover(row, number)
         file = BytesIO()
-        figure.savefig(file, format=form, dpi=_DOTS_PER_IN, transparent=form == "svg", metadata=_without_date(form))
+        figure.savefig(file, format=form, dpi=DOTS_PER_IN, transparent=form == "svg", metadata=without_date(form))
     return file.getvalue()
 
 
-def _without_date(form: str) -> dict[str, str | None]:
+def without_date(form: str) -> dict[str, str | None]:
+    """Metadata of a file that equal input makes equal."""
     return {"Date": None} if form == "svg" else {"Software": None}
 
 
@@ -106,7 +107,7 @@ def _axes(figure: "Figure", sets: Sequence[Drawn], top: float) -> list[Panels]:
         if shared is None:
             volumes.sharex(prices)
             measures.sharex(prices)
-        left, right = (_days(each.bars[name], date2num) for name in ("time_start", "time_end"))
+        left, right = (days(each.bars[name], date2num) for name in ("time_start", "time_end"))
         for axes in (prices, volumes, measures):
             axes.tick_params(length=0, labelbottom=axes is measures)
         rows.append(Panels(prices, volumes, measures, left, right))
@@ -119,7 +120,8 @@ def _axes(figure: "Figure", sets: Sequence[Drawn], top: float) -> list[Panels]:
     return rows
 
 
-def _days(moments: pl.Series, date2num: Any) -> Floats:
+def days(moments: pl.Series, date2num: Any) -> Floats:
+    """Moments as matplotlib counts time."""
     return np.asarray(date2num(moments.dt.replace_time_zone(None).to_numpy()), dtype=np.float64)
 
 

@@ -20,7 +20,7 @@ from scripts.whole_file import written_whole
 from shared.errors import InputUnreadable
 from storage.bar_sets import within
 
-_FORMS = (".png", ".html")
+FORMS = (".png", ".html")
 _SETS_MAX = 6
 
 
@@ -35,8 +35,8 @@ def plot(
     file: BarFiles = None,
 ) -> None:
     """Draw prices with their bars, what buyers and sellers took, gaps, and how long each bar lasted."""
-    if output.suffix not in _FORMS:
-        raise InputUnreadable(f"{output}: pictures are {' or '.join(_FORMS)}", hint="Name one, as --output bars.png")
+    if output.suffix not in FORMS:
+        raise InputUnreadable(f"{output}: pictures are {' or '.join(FORMS)}", hint="Name one, as --output bars.png")
     if bool(file) == bool(bar_set or exchange or symbol) or not (file or bar_set):
         raise typer.BadParameter("name sets of the lake with --bar-set, or files with --input")
     span = period(since, until)
@@ -58,7 +58,7 @@ def plot(
     title = _title(sets)
     is_page = output.suffix == ".html"
     content = bars_page(sets, title=title).encode() if is_page else drawing(sets, title=title, form="png")
-    _write(output, content)
+    written(output, content)
     count = sum(each.n_bars for each in sets)
     typer.echo(f"{output}: {count:,} {'bar' if count == 1 else 'bars'}")
 
@@ -82,11 +82,12 @@ def _title(sets: list[Drawn]) -> str:
     return ", ".join([*filter(None, markets), f"{first:%Y-%m-%d %H:%M:%S} to {until} UTC"])
 
 
-def _write(output: Path, content: bytes) -> None:
+def written(output: Path, content: bytes) -> None:
+    """Put a picture in its place, whole. Raises: InputUnreadable."""
     try:
         with written_whole(output) as part:
             part.write_bytes(content)
     except OSError as error:
         reason = (error.strerror or "no reason given").lower()
-        hint = "Name a file in a folder that exists and that you may write to, as --output bars.png"
+        hint = "Name a file in a folder that exists and that you may write to, as --output picture.png"
         raise InputUnreadable(f"{output}: cannot be written: {reason}", hint=hint) from error

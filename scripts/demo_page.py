@@ -70,6 +70,7 @@ _HATCH = (
     'height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="6" height="6" '
     'style="fill:var(--snap)"/><rect width="3" height="6" style="fill:var(--live)"/></pattern></defs></svg>'
 )
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # the network is asked for nothing
 
 
 def page(title: str, *parts: str) -> str:
@@ -77,7 +78,7 @@ def page(title: str, *parts: str) -> str:
     head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
     )
     return f"{head}<body>{_HATCH}<main>{''.join(parts)}</main></body></html>\n"
