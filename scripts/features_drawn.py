@@ -41,7 +41,7 @@ class Drawn:
 
 
 def drawn(rows: pl.LazyFrame, *, exchange: str, symbol: str) -> Drawn | None:
-    """What to draw of these rows of silver `orderbook`; None where no book of them is valid. No more is held than is drawn."""
+    """What to draw of these rows of silver `orderbook`, no more of them held; None where no book of them is valid."""
     names = rows.collect_schema().names()
     interval, n, n_valid, first, last = _facts(rows, symbol)
     if not n_valid:

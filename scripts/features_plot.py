@@ -53,7 +53,7 @@ def plot(
     found = drawn(rows, exchange=key.exchange, symbol=key.symbol)
     if found is None:
         raise InputUnreadable(
-            f"{name}: no rows{between(first, last)}", hint="Name other times with --since and --until"
+            f"{name}: no row with a valid book{between(first, last)}", hint="Name other times with --since and --until"
         )
     title = _title(found)
     is_page = output.suffix == ".html"
