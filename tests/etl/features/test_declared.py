@@ -1,5 +1,7 @@
 """Families are found by being there, and what they give is what they declare."""
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,27 @@ def test_ranks_are_unique_and_options_exist() -> None:
     for cls in types.values():
         for option in cls.options:
             assert hasattr(FeatureOptions(), option)
+
+
+class Watched:
+    """Options that remember which of them were asked for."""
+
+    def __init__(self, options: FeatureOptions) -> None:
+        self._options, self.asked = options, set[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked.add(name)
+        return getattr(self._options, name)
+
+
+@pytest.mark.parametrize("name", family_types())
+def test_families_go_by_no_options_but_those_they_declare(name: str) -> None:
+    """What they declare is what their rows and states are known by: another one would change rows without a word."""
+    rows = made_rows([S0, S1], TRADES, options=EVERYTHING)
+    rows.columns.update(columns_of(rows, options=EVERYTHING))
+    options = Watched(EVERYTHING)
+    family_types()[name](cast("FeatureOptions", options)).update(rows)
+    assert options.asked <= set(family_types()[name].options)
 
 
 def test_no_family_remembers_outside_of_its_state() -> None:
