@@ -26,7 +26,7 @@ TRADES_US = "trades_us"  # in a position: trades up to it were given beside book
 ORDINAL = "ordinal"  # of the last silver trade that was read
 COLUMNS = {  # of bronze that are read
     "orderbook": ("bids", "asks"),
-    "l2": ("msg_seq", "is_snapshot", "is_last", "side", "price", "size", "update_id", "prev_update_id"),
+    "l2": ("msg_seq", "is_snapshot", "is_last", "side", "price", "size", "update_id", "prev_update_id", "checksum"),
     "ticker": (
         "bid", "ask", "bid_volume", "ask_volume", "last", "open", "high", "low", "close", "vwap", "base_volume",
         "quote_volume", "change", "percentage",

@@ -14,13 +14,13 @@ from etl.features.order_flow import ASK_PRICE, BID_PRICE, add_flow
 NEVER = -(2**63)
 COUNTS = (
     "events", "duplicates", "out_of_order", "invalid_levels", "joined_levels", "crossed", "locked", "one_sided",
-    "empty", "resets", "gaps", "sequence_breaks", "untrusted_messages", "repeated_messages", "cut_messages",
-    "dropped_deep_levels", "trades", "unsigned_trades", "late_trades", "rows",
+    "empty", "resets", "gaps", "sequence_breaks", "checksum_breaks", "checked_messages", "untrusted_messages",
+    "repeated_messages", "cut_messages", "dropped_deep_levels", "trades", "unsigned_trades", "late_trades", "rows",
 )  # fmt: skip
 (
     EVENTS, DUPLICATES, OUT_OF_ORDER, INVALID_LEVELS, JOINED_LEVELS, CROSSED, LOCKED, ONE_SIDED,
-    EMPTY, RESETS, GAPS, SEQUENCE_BREAKS, UNTRUSTED, REPEATED, CUT,
-    DROPPED_DEEP, TRADES, UNSIGNED, LATE, ROWS,
+    EMPTY, RESETS, GAPS, SEQUENCE_BREAKS, CHECKSUM_BREAKS, CHECKED, UNTRUSTED,
+    REPEATED, CUT, DROPPED_DEEP, TRADES, UNSIGNED, LATE, ROWS,
 ) = range(len(COUNTS))  # fmt: skip
 
 # places in `Memory.clock`
@@ -46,9 +46,11 @@ COUNTS = (
     MET,  # pending trades that have met their book
     IS_TRUSTED,  # of l2: the book is known
     VERSION,  # of l2: of the message applied last; NEVER: unknown
+    PRICE_DECIMALS,  # of l2, where its checksums can be told; else -1
+    SIZE_DECIMALS,
     SOURCE,  # 0 unknown, 1 snapshots, 2 l2
     PLACES,
-) = range(23)
+) = range(25)
 
 # rows of `Filled.times`, `Filled.counts` and `Filled.flags`
 ROW_NS, BOOK_NS, KNOWN_NS = range(3)

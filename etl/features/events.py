@@ -18,7 +18,7 @@ from shared.errors import InputUnreadable
 OPTIONS = ("max_levels", "ofi_levels", "hf_emit_interval", "max_state_staleness_seconds")  # that it goes by
 _SOURCES = ("snapshot", "snapshot", "event")  # by clock[SOURCE]
 _NEVER_US = 2**62
-_INTS = ("t_ns", "known_ns", "message", "update_id", "prev_update_id")
+_INTS = ("t_ns", "known_ns", "message", "update_id", "prev_update_id", "checksum")
 _FLAGS = ("has_gap", "is_snapshot", "is_last", "is_ask")
 
 

@@ -46,6 +46,7 @@ class Changes(NamedTuple):
     is_ask: Bools
     update_id: Int64s  # NO_ID: none
     prev_update_id: Int64s
+    checksum: Int64s  # of the book that the message makes
     price: Floats
     size: Floats
 
@@ -107,6 +108,7 @@ def changes(books: pl.DataFrame) -> Changes:
         is_ask.to_numpy(),
         _ids(books, "update_id"),
         _ids(books, "prev_update_id"),
+        _ids(books, "checksum"),
         numbers(books, "l2", "price"),
         numbers(books, "l2", "size"),
     )

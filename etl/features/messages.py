@@ -3,13 +3,17 @@
 A message names the version of the book that it makes (`update_id`) and the one that it applies to (`prev_update_id`).
 Exchanges number with and without holes, so that a message fits if it applies to the version that the book has; the
 first one after a fetched snapshot may begin before it (Binance). Sizes are absolute: such an overlap does no harm.
+Where a message has a checksum of the book that it makes, that book must fit it.
 """
 
 import numpy as np
 
 from etl.compiled import kernel
 from etl.features.book_levels import ASK, BID, load, set_level, show
+from etl.features.checksums import UNKNOWN, checksum_of, decimals_that_fit
 from etl.features.emission import (
+    CHECKED,
+    CHECKSUM_BREAKS,
     CUT,
     DROPPED_DEEP,
     GAPS,
@@ -21,8 +25,10 @@ from etl.features.emission import (
     LAST_NS,
     NEVER,
     OUT_OF_ORDER,
+    PRICE_DECIMALS,
     REPEATED,
     SEQUENCE_BREAKS,
+    SIZE_DECIMALS,
     UNTRUSTED,
     VERSION,
     take,
@@ -61,6 +67,7 @@ def _take_message(memory, trades, out, levels, rows):  # type: ignore[no-untyped
     if changes.is_snapshot[start]:
         _load(memory, levels, rows)
         clock[IS_TRUSTED] = 1
+        _learn_decimals(clock, levels, changes.checksum[start])
     else:
         fit = _fit(clock, changes.update_id[start], changes.prev_update_id[start])
         if fit == _BROKEN:
@@ -73,6 +80,10 @@ def _take_message(memory, trades, out, levels, rows):  # type: ignore[no-untyped
             tally[REPEATED] += 1
             return
         _apply(memory, levels, rows)
+        if not _has_checksum(memory, levels, changes.checksum[start]):
+            tally[CHECKSUM_BREAKS] += 1
+            _distrust(memory)
+            return
     clock[VERSION] = changes.update_id[start]
     if t < clock[LAST_NS]:
         tally[OUT_OF_ORDER] += 1
@@ -87,6 +98,23 @@ def _distrust(memory):  # type: ignore[no-untyped-def]
     """The book may be wrong until the next snapshot, which begins anew."""
     memory.clock[IS_TRUSTED] = 0
     memory.clock[HAS_BREAK] = memory.clock[IS_MISSING] = 1
+
+
+@kernel()
+def _learn_decimals(clock, levels, checksum):  # type: ignore[no-untyped-def]
+    clock[PRICE_DECIMALS], clock[SIZE_DECIMALS] = UNKNOWN, UNKNOWN
+    if checksum != _NO_ID:
+        clock[PRICE_DECIMALS], clock[SIZE_DECIMALS] = decimals_that_fit(levels, checksum)
+
+
+@kernel()
+def _has_checksum(memory, levels, checksum):  # type: ignore[no-untyped-def]
+    """Whether the book has this checksum, or none can be told."""
+    clock = memory.clock
+    if checksum == _NO_ID or clock[PRICE_DECIMALS] == UNKNOWN:
+        return True
+    memory.tally[CHECKED] += 1
+    return checksum_of(levels, clock[PRICE_DECIMALS], clock[SIZE_DECIMALS]) == checksum
 
 
 @kernel()

@@ -18,7 +18,7 @@ BOOK_COLUMNS = {
     "orderbook": ("capture_ts", "seq", "timestamp", "bids", "asks"),
     "l2": (
         "capture_ts", "seq", "timestamp", "msg_seq", "is_snapshot", "is_last", "side", "price", "size",
-        "update_id", "prev_update_id",
+        "update_id", "prev_update_id", "checksum",
     ),
 }  # fmt: skip
 

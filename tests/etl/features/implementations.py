@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from tests.etl.features import reference
+from tests.etl.features.kernels import Kernels
 from tests.etl.features.reference import Message, Options, Snapshot
 
 Rows = list[dict[str, Any]]
@@ -31,4 +32,4 @@ class Reference:
         return reference.bar_rows(rows, duration_s, Options(**options))
 
 
-IMPLEMENTATIONS: dict[str, Implementation] = {"reference": Reference()}
+IMPLEMENTATIONS: dict[str, Implementation] = {"reference": Reference(), "kernels": Kernels()}

@@ -5,6 +5,8 @@ from typing import Any
 
 import polars as pl
 
+from etl.features.bar_kernels import COLUMNS
+from etl.features.book_bars import BookBars
 from etl.features.rows import Rows
 from etl.features.stateful import StatefulFeatureProcessor
 from etl.features.trade_features import TradeFeatures
@@ -45,6 +47,10 @@ class Kernels:
         maker = TradeFeatures(**options)
         return in_ns(pl.concat([maker.update(frame_of_trades(trades)), maker.flush()])).to_dicts()
 
+    def bar_rows(self, rows: Sequence[dict[str, Any]], duration_s: int, options: dict[str, Any]) -> Table:
+        maker = BookBars(bar_duration_sec=duration_s, **options)
+        return in_ns(pl.concat([maker.update(frame_of_rows(rows)), maker.flush()])).to_dicts()
+
 
 def in_ns(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(pl.Datetime("us", "UTC")).dt.epoch("ns"))
@@ -69,3 +75,13 @@ def frame_of_books(events: Events) -> pl.DataFrame:
 def frame_of_trades(trades: Trades) -> pl.DataFrame:
     """Trades as silver has them."""
     return trade_frame([(t_ns, price, amount, _SIDES[sign]) for t_ns, price, amount, sign in trades])
+
+
+def frame_of_rows(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
+    """What bars read of rows of the book."""
+    times = {
+        name: pl.Series([row[name] for row in rows], dtype=pl.Int64).cast(NS) for name in ("timestamp", "known_at")
+    }
+    numbers = {name: pl.Series([row.get(name) for row in rows], dtype=pl.Float64) for name in COLUMNS}
+    flags = {name: pl.Series([row.get(name) for row in rows], dtype=pl.Boolean) for name in ("is_reset", "has_gap")}
+    return pl.DataFrame(times | numbers | flags)

@@ -15,6 +15,7 @@ from tests.etl.features.reference import Message, Snapshot, Trade
 from tests.ingestion.exchanges.book_reading import Stored
 
 DEPTH = 40  # levels a side that a part begins with; more than features see
+DEPTH_10 = b'{"method":"subscribe","result":{"channel":"book","symbol":"BTC/USD","depth":10},"success":true,"req_id":1}'
 _SIGNS = {"buy": 1, "sell": -1}
 
 
@@ -69,10 +70,11 @@ def hftbacktest(exchange: Exchange, name: str, *tables: str) -> Stored:
     return stored
 
 
-def conformance(name: str) -> Stored:
-    """What a collector would have stored of an exchange's recording."""
+def conformance(name: str, *before: bytes) -> Stored:
+    """What a collector would have stored of an exchange's recording, with these frames before it."""
     stored = Stored(session_of(name))
-    for frame in recorded(name):
+    stored.session.opening()
+    for frame in (*before, *recorded(name)):
         stored.receive(frame)
     return stored
 
@@ -107,7 +109,7 @@ RECORDINGS: dict[str, Callable[[], Stored]] = {
     "binance": lambda: hftbacktest(Binance(), "spot/ethusdt_20240808.gz", "l2", "trades"),
     "binanceusdm": lambda: hftbacktest(BinanceUsdm(), "usdm/ethusdt_20240808.gz", "l2", "trades"),
     "okx": lambda: conformance("okx"),
-    "kraken": lambda: conformance("kraken"),
+    "kraken": lambda: conformance("kraken", DEPTH_10),
     "coinbaseadvanced": lambda: conformance("coinbaseadvanced"),
 }
 

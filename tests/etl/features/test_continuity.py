@@ -32,6 +32,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etl.features.book_bars import BookBars
 from etl.features.stateful import StatefulFeatureProcessor
 from etl.features.trade_features import TradeFeatures
 from tests.etl.features.kernels import frame_of_books, frame_of_trades
@@ -91,7 +92,9 @@ def feed(table: str, seed: int, events: int) -> Feed:
     trades = frame_of_trades(told.trades)
     if table == "trade_features":
         return Feed(partial(TradeFeatures, **OPTIONS), trades)
-
+    if table == "book_bars":
+        books = StatefulFeatureProcessor(**OPTIONS, hf_emit_interval=0).update(frame_of_books(told.snapshots), trades)
+        return Feed(partial(BookBars, bar_duration_sec=10, **OPTIONS), books)
     interval_s = random.Random(seed).choice((0, 1))
 
     def book(**more: Any) -> StatefulFeatureProcessor:
@@ -100,7 +103,7 @@ def feed(table: str, seed: int, events: int) -> Feed:
     return Feed(book, frame_of_books(told.snapshots if table == "snapshots" else told.messages), trades)
 
 
-FEEDS = ("snapshots", "l2", "trade_features")
+FEEDS = ("snapshots", "l2", "trade_features", "book_bars")
 
 
 def whole(of: Feed) -> tuple[pl.DataFrame, dict[str, int]]:

@@ -34,6 +34,7 @@ COLUMNS = {
     "size": pl.Float64,
     "update_id": pl.Int64,
     "prev_update_id": pl.Int64,
+    "checksum": pl.Int64,
 }
 
 
@@ -249,6 +250,7 @@ def test_recorded_books_are_rebuilt_message_by_message(name: str) -> None:
         events = BookEvents(EVERY_EVENT)
         made = events.update(frame.with_columns(capture_ts=arrived), None)
         assert events.counts["sequence_breaks"] == events.counts["cut_messages"] == 0
+        assert (events.counts["checked_messages"], events.counts["checksum_breaks"]) == (509 * (name == "kraken"), 0)
         shown: list[list] = []
         for k in range(len(made)):
             sides = ((made.bid_price, made.bid_size), (made.ask_price, made.ask_size))

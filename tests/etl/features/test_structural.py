@@ -11,18 +11,17 @@ from hypothesis import strategies as st
 
 from etl.features.orderbook import extract_structural_features
 from etl.features.stateful import StatefulFeatureProcessor
-from ingestion.exchanges.binance import Binance
-from ingestion.exchanges.binanceusdm import BinanceUsdm
 from shared.errors import InputUnreadable
 from shared.rows import L2Message
+from tests.conformance.sampling import DATA
 from tests.etl.features.event_frames import snapshots
+from tests.etl.features.recorded_books import RECORDINGS
 from tests.etl.features.reference import Options
 from tests.etl.features.reference.books import Book, cleaned
 from tests.etl.features.reference.static import structural
 from tests.etl.features.simulated import START_NS, simulated
-from tests.etl.features.test_messages import DATA, conformance, hftbacktest
 from tests.ingestion.exchanges.book_reading import Book as Told
-from tests.ingestion.exchanges.book_reading import Stored, rebuilt
+from tests.ingestion.exchanges.book_reading import rebuilt
 
 S = 10**9
 Side = Sequence[tuple[float, float]]
@@ -56,18 +55,9 @@ def test_simulated_books_are_the_references(options: dict[str, object]) -> None:
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no recordings at {DATA}; set DAEDALUS_TEST_DATA")
-@pytest.mark.parametrize(
-    "stored",
-    [
-        pytest.param(lambda: hftbacktest(Binance(), "spot/ethusdt_20240808.gz"), id="binance"),
-        pytest.param(lambda: hftbacktest(BinanceUsdm(), "usdm/ethusdt_20240808.gz"), id="binanceusdm"),
-        pytest.param(lambda: conformance("okx"), id="okx"),
-        pytest.param(lambda: conformance("kraken"), id="kraken"),
-        pytest.param(lambda: conformance("coinbaseadvanced"), id="coinbase"),
-    ],
-)
-def test_recorded_books_are_the_references(stored: Callable[[], Stored]) -> None:
-    rows = stored().rows
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_recorded_books_are_the_references(name: str) -> None:
+    rows = RECORDINGS[name]().rows
     books: list[tuple[Side, Side]] = []
     every = 97 if len(rows) > 5_000 else 7
     for symbol in sorted({row.symbol for row in rows if isinstance(row, L2Message)}):
