@@ -225,6 +225,10 @@ class Lake:
         """The root of the candles of one interval."""
         return self.processed / self.tier_gold / "candles" / f"interval={_safe(interval)}"
 
+    def book_bars(self, seconds: int) -> Path:
+        """The root of the book bars of one length."""
+        return self.processed / self.tier_gold / "book_bars" / f"bar_duration_sec={seconds}"
+
     def bars(self, bar_set: str) -> Path:
         """The root of one bar set."""
         return self.processed / self.tier_gold / "bars" / f"bar_set={_safe(bar_set)}"

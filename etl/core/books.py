@@ -4,7 +4,7 @@ A book is used when silver holds every trade up to it. A trade that comes later 
 replaced, and books of an earlier journal than those used make the chain go back to a checkpoint before them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -13,15 +13,17 @@ from etl.core.bronze import advanced, steps
 from etl.core.chains import Chain
 from etl.core.checkpoints import Checkpoint
 from etl.core.config import EtlOptions, StreamKey
-from etl.core.feeds import Feed, is_overtaken
+from etl.core.feeds import Feed, Files, is_overtaken
 from etl.core.following import unharmed
 from etl.core.outputs import Output
 from etl.core.silver import require_silver
+from etl.transforms.book_bars import BookBarsTransform
 from etl.transforms.orderbook import BOOK_COLUMNS, OrderbookTransform, moment_us
 from etl.transforms.trades import TradesTransform
 from shared.clock import us_from_utc
 from storage.published import Published
 
+_HOUR_S = 3600  # from here on a file of bars holds a month: there would be too many small ones
 _TRADE_AGE_MAX_US = 86_400_000_000
 _SNAPSHOTS_PER_STEP = 0.1  # of the rows of other tables: each holds many levels
 
@@ -37,25 +39,29 @@ def orderbook_chain(key: StreamKey, feed: Feed, options: EtlOptions) -> Chain:
     return Chain("orderbook", output, options, make=make)
 
 
+def book_bars_chain(key: StreamKey, seconds: int, options: EtlOptions) -> Chain:
+    """The chain of a stream's book bars of one length, which follow its order book features."""
+
+    def make(state: bytes | None) -> BaseTransform:
+        return BookBarsTransform(options.features.options, seconds=seconds, stream=key, state=state)
+
+    root, unit = options.lake.book_bars(seconds), "day" if seconds < _HOUR_S else "month"
+    output = Output(root, key.exchange, key.symbol, "book_bars", "bar_seq", "time_start", unit, "month")
+    return Chain(f"book-bars-{seconds}", output, options, make=make)
+
+
 def run_books(
-    key: StreamKey,
-    feed: Feed,
-    silver: Chain,
-    entries: list[Published],
-    options: EtlOptions,
-    *,
-    every: Callable[[], list[Published]],
+    chain: Chain, feed: Feed, silver: Chain, files: Files, options: EtlOptions
 ) -> tuple[int, Mapping[str, int]]:
-    """Bring a stream's order book features up to its files and to silver; `every` gives all files there ever were.
+    """Bring order book features up to the files of their feed and to silver trades.
 
     Returns how many rows were written, and what their input was like.
     """
-    chain = orderbook_chain(key, feed, options)
-    _make_good(chain, silver, feed.unused(entries, chain.current.position), rows_max=options.rows_per_step)
+    unused = feed.unused(files.new, chain.current.position)
+    _make_good(chain, silver, unused, rows_max=options.rows_per_step)
     if chain.replaces or not chain.current.position:
-        entries = every()
-    run = _Run(chain, silver, feed, options)
-    return run.over(feed.unused(entries, chain.current.position))
+        unused = feed.unused(files.every(), chain.current.position)
+    return _Run(chain, silver, feed, options).over(unused)
 
 
 class _Run:

@@ -1,6 +1,6 @@
 """Feeds: of which source and table a stream's books or tickers are read, and what of them is new."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,6 +11,14 @@ from shared.partitioning import Lake, stream_path
 from storage.published import Published
 
 _SOURCES = ("native", "ccxt", "rest", "csv")  # the first that has rows is read: those of two are never mixed
+
+
+@dataclass(frozen=True)
+class Files:
+    """The published files of a stream."""
+
+    new: list[Published]  # at least those that no run has seen
+    every: Callable[[], list[Published]]  # that there ever were
 
 
 @dataclass(frozen=True)

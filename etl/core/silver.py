@@ -38,5 +38,7 @@ def _missing(silver: Chain, first: int, from_us: int, until_us: int) -> None:
     days = sorted({f"{utc_from_us(us):%Y-%m-%d}" for us in (from_us, until_us)})
     output = silver.output
     raise SilverMissing(
-        f"silver trades of {output.exchange} {output.symbol} from number {first} on are missing, of {' to '.join(days)}"
+        f"silver {output.stem} of {output.exchange} {output.symbol} from number {first} on are missing, of "
+        f"{' to '.join(days)}",
+        hint=None if output.stem == "trades" else "Bring them back",
     )

@@ -12,7 +12,7 @@ import polars as pl
 
 from etl.bars import bar_set_id
 from etl.core.base import LateRows
-from etl.core.books import run_books
+from etl.core.books import book_bars_chain, orderbook_chain, run_books
 from etl.core.bronze import (
     advanced,
     consumed,
@@ -29,7 +29,7 @@ from etl.core.candles import run_candles
 from etl.core.chains import Chain, bars_chain, trade_features_chain, trades_chain
 from etl.core.checkpoints import Checkpoint
 from etl.core.config import EtlOptions, StreamKey
-from etl.core.feeds import Feed, feed_of
+from etl.core.feeds import Feed, Files, feed_of
 from etl.core.following import follow_revisions, run_bars
 from etl.core.replay import Replay
 from etl.core.tickers import run_ticker
@@ -93,12 +93,15 @@ def _run_features(
         follow_revisions(of_trades, silver)
         features["trade_features"] = run_bars(of_trades, silver, rows_max=options.rows_per_step) or 0
 
-    def every() -> list[Published]:
-        return _history(key, options)
-
-    features["ticker"] = run_ticker(key, entries, options, every=every)
+    files = Files(entries, every=lambda: _history(key, options))
+    features["ticker"] = run_ticker(key, files, options)
     if feed:
-        features["orderbook"], result.counts["orderbook"] = run_books(key, feed, silver, entries, options, every=every)
+        books = orderbook_chain(key, feed, options)
+        features["orderbook"], result.counts["orderbook"] = run_books(books, feed, silver, files, options)
+        for seconds in options.features.options.bar_durations:
+            bars = book_bars_chain(key, seconds, options)
+            follow_revisions(bars, books)
+            features[f"book_bars-{seconds}"] = run_bars(bars, books, rows_max=options.rows_per_step) or 0
 
 
 def _run_trades(

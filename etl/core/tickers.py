@@ -1,30 +1,25 @@
 """The chain of silver tickers: bronze rows of one feed, in order of arrival."""
 
-from collections.abc import Callable
-
 from etl.core.base import BaseTransform
 from etl.core.bronze import advanced, steps
 from etl.core.chains import Chain
 from etl.core.config import EtlOptions, StreamKey
-from etl.core.feeds import Feed, feed_of, is_overtaken
+from etl.core.feeds import Feed, Files, feed_of, is_overtaken
 from etl.core.outputs import Output
 from etl.transforms.ticker import TICKER_COLUMNS, TickerTransform
-from storage.published import Published
 
 
-def run_ticker(
-    key: StreamKey, entries: list[Published], options: EtlOptions, *, every: Callable[[], list[Published]]
-) -> int:
+def run_ticker(key: StreamKey, files: Files, options: EtlOptions) -> int:
     """Bring a stream's tickers up to its files; how many rows were written."""
     feed = feed_of(key, ("ticker",), options.lake) if options.features.ticker else None
     if not feed:
         return 0
     chain = ticker_chain(key, feed, options)
-    unused = feed.unused(entries, chain.current.position)
+    unused = feed.unused(files.new, chain.current.position)
     if is_overtaken(chain.current.position, unused):
         chain.go_back(next(chain.earlier(lambda kept: not is_overtaken(kept.position, unused))))
     if chain.replaces or not chain.current.position:
-        unused = feed.unused(every(), chain.current.position)
+        unused = feed.unused(files.every(), chain.current.position)
     before, transform = chain.current.rows_out, chain.transform()
     for journals in steps(unused, rows_max=options.rows_per_step, table=feed.table):
         rows = feed.read(options.lake, journals, TICKER_COLUMNS)

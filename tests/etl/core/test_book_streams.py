@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 
 from etl.core.config import BarSet, EtlOptions, FeatureConfig
 from etl.core.executor import TransformExecutor
+from etl.features.book_bars import BookBars
 from etl.features.options import FeatureOptions
 from etl.features.stateful import StatefulFeatureProcessor
 from shared.disk import Disk
@@ -22,7 +23,14 @@ from tests.etl.core.test_streams import Recorder, cut, market, silver_of, tables
 from tests.ingestion.writers.lake_rows import START_NS
 from tests.stepped_disk import DyingDisk, Killed
 
-OPTIONS = FeatureOptions(max_levels=4, ofi_levels=2, horizons=(5, 60), spread_regime_window=30, kyle_lambda_window=60)
+OPTIONS = FeatureOptions(
+    max_levels=4,
+    ofi_levels=2,
+    horizons=(5, 60),
+    spread_regime_window=30,
+    kyle_lambda_window=60,
+    bar_durations=(10, 3600),
+)
 LATENESS_S = 5
 
 
@@ -127,6 +135,13 @@ def assert_as_plain(lake: Lake, *, features: FeatureOptions = OPTIONS, table: st
     assert stored(lake, "trade_features").height == stored(lake, "trades").height
     assert found["ordinal"].to_list() == list(range(expected.height))
     assert_frame_equal(found.select(expected.columns), expected, check_exact=True)
+    given = msgspec.structs.asdict(features)
+    for seconds in features.bar_durations:
+        maker = BookBars(bar_duration_sec=seconds, **given)
+        bars = pl.concat([maker.update(expected), maker.flush()])
+        files = sorted(lake.book_bars(seconds).glob("**/*.parquet"))
+        found = pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in files])
+        assert_frame_equal(found.select(bars.columns), bars, check_exact=True)
     assert expected["mid_price"].drop_nulls().len() > 1
 
 
