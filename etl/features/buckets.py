@@ -11,6 +11,8 @@ from etl.compiled import kernel
 from etl.features.decimals import is_less, minus, number, plus
 from etl.features.saved import Arrays
 
+LIMIT = 2**62  # of all buckets together: their sums are 64 bits
+
 # columns of `Buckets.amounts`: (whole, parts) of each
 SIZE, FILLED, NET, APART, SIZES = range(5)
 # places in `Buckets.counts`
@@ -135,14 +137,14 @@ def _complete(held, apart, size, times):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _divided(amount, size):  # type: ignore[no-untyped-def]
-    """How often a size goes into an amount, and the rest: long division in base 2."""
+    """How often a size goes into an amount, at most 2^61, and the rest: long division in base 2."""
     step, digits = size, 0
     while not is_less(amount, plus(step, step)):
         step = plus(step, step)
         digits += 1
     times = 0
     for _ in range(digits + 1):
-        times *= 2
+        times = 2 * min(times, 1 << 60)
         if not is_less(amount, step):
             amount = minus(amount, step)
             times += 1

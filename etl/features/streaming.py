@@ -23,6 +23,7 @@ from shared.errors import StateMismatch
 LIMIT = 1e100  # of values: products of them are far from infinite
 _ITEM_NS = 10**9  # items without times are a second apart
 _LONGEST = 2**31  # items or seconds of a window
+_SHORTEST_S = 1e-9
 _SMALLEST = Decimal("1e-18")
 _GO_ON = np.zeros(1, np.bool_)
 
@@ -71,13 +72,15 @@ class WindowStatistic(Statistic):
     """
 
     def __init__(self, *, window: int | None, window_s: float | None, **options: object) -> None:
-        if (window is None) == (window_s is None):
+        length = window_s if window is None else window
+        if length is None or None not in (window, window_s):
             raise ValueError("give window (items) or window_s (seconds), one of the two")
         super().__init__(window=window, window_s=window_s, **options)
         self._is_timed = window is None
-        self._length_s = float(window or window_s or 0)
-        if not 0 < self._length_s < _LONGEST:
-            raise ValueError(f"a window must be above 0 and below 2^31, was {window_s if self._is_timed else window}")
+        self._length_s = float(length)
+        if not (_SHORTEST_S if self._is_timed else 1) <= length < _LONGEST or (window or 0) % 1:
+            least = f"{_SHORTEST_S:g} s" if self._is_timed else "a whole item"
+            raise ValueError(f"a window must be at least {least} and below 2^31, was {length}")
         self._state["t_ns"] = np.full(1, -(2**63) if self._is_timed else 0)
 
     def _moment(self, t_ns: int | None) -> Int64s:
@@ -118,7 +121,8 @@ class RollingSum(WindowStatistic):
 
         Raises: ValueError for one that is infinite or beyond 1e100, or a time before the last.
         """
-        held = self._sums.update(self._moment(t_ns), _GO_ON, _known(value)[:, None])
+        x = _known(value)[:, None]
+        held = self._sums.update(self._moment(t_ns), _GO_ON, x)
         self._state["now"] = np.array([held.sums[0, 0, 0], held.counts[0, 0, 0]])
 
     def get(self) -> float | None:
@@ -155,7 +159,8 @@ class RollingWelford(WindowStatistic):
 
         Raises: ValueError for one that is infinite or beyond 1e100, or a time before the last.
         """
-        held = self._sums.update(self._moment(t_ns), _GO_ON, _known(value)[:, None])
+        x = _known(value)[:, None]
+        held = self._sums.update(self._moment(t_ns), _GO_ON, x)
         self._state["now"] = np.array([held.sums[0, 0, 0], held.centred[0, 0, 0], held.counts[0, 0, 0]])
 
     def get(self) -> float | None:
@@ -243,6 +248,8 @@ class VPINCalculator(Statistic):
         if window_buckets < 1:
             raise ValueError(f"window_buckets must be at least 1, was {window_buckets}")
         self._size = _volume(bucket_volume, "bucket_volume")
+        if bucket_volume * window_buckets >= buckets.LIMIT:
+            raise ValueError(f"all buckets together must be below 2^62, were {window_buckets} of {bucket_volume}")
         super().__init__(bucket_volume=self._size, window_buckets=window_buckets)
         self._state.update(buckets.empty(window_buckets))
 

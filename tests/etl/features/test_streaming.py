@@ -165,14 +165,17 @@ def test_a_state_of_something_else_is_refused() -> None:
     [
         (lambda: RollingSum(), "one of the two"),
         (lambda: RollingSum(window=1, window_s=1), "one of the two"),
-        (lambda: RollingSum(window=0), "above 0"),
-        (lambda: RollingWelford(window_s=math.nan), "above 0"),
+        (lambda: RollingSum(window=0), "at least a whole item"),
+        (lambda: RollingSum(window=2.5), "at least a whole item"),  # type: ignore[arg-type]
+        (lambda: RollingSum(window_s=1e-10), "at least 1e-09 s"),
+        (lambda: RollingWelford(window_s=math.nan), "at least 1e-09 s"),
         (lambda: RollingSum(window=1).update(math.inf), "1e100"),
         (lambda: RollingSum(window=1).update(1, t_ns=1), "t_ns"),
         (lambda: RollingSum(window_s=1).update(1), "t_ns"),
         (lambda: KyleLambdaEstimator(window=5).update(1e200, 1), "1e100"),
         (lambda: VPINCalculator(bucket_volume=0), "bucket_volume"),
         (lambda: VPINCalculator(bucket_volume=1, window_buckets=0), "window_buckets"),
+        (lambda: VPINCalculator(bucket_volume=2**59), "all buckets together"),
         (lambda: VPINCalculator(bucket_volume=1).update(math.nan, 1), "amount"),
         (lambda: VPINCalculator(bucket_volume=1).update(-1, 1), "amount"),
         (lambda: VPINCalculator(bucket_volume=1).update(1, 2), "sign"),
@@ -200,6 +203,17 @@ def test_a_gap_discards_the_open_bucket() -> None:
     vpin.reset()
     vpin.update(0.7, -1)
     assert (vpin.get(), vpin.fill) == (1, 0.7)
+
+
+@pytest.mark.parametrize("kind", [RollingSum, RollingWelford])
+def test_a_value_that_is_refused_takes_no_place(kind: type[RollingSum] | type[RollingWelford]) -> None:
+    refused, never = kind(window=3), kind(window=3)
+    for value in (1, 2, 3, 4):
+        with pytest.raises(ValueError, match="within 1e100"):
+            refused.update(math.inf)
+        refused.update(value)
+        never.update(value)
+    assert (refused.count, refused.get()) == (3, never.get())
 
 
 @pytest.mark.parametrize("seed", range(2))
