@@ -132,7 +132,7 @@ class BookBars:
         self._state: Arrays = kernels.nothing_yet(max(self.options.yang_zhang_bars, default=0))
         self._counts = dict.fromkeys(("rows", "invalid_rows", "bars"), 0)
         if state:
-            self._state = state.arrays_for(version=VERSION, options=self._identity())
+            state.restore(self._state, version=VERSION, options=self._identity())
             self._counts |= state.counts
 
     def update(self, rows: pl.DataFrame) -> pl.DataFrame:

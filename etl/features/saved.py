@@ -1,5 +1,6 @@
 """Arrays by name as bytes and back: the form in which everything that features remember is saved."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -28,14 +29,14 @@ class SavedState(msgspec.Struct, frozen=True, kw_only=True):
     arrays: dict[str, SavedArray]
     counts: dict[str, int]
 
-    def arrays_for(self, *, version: int, options: str) -> Arrays:
-        """The arrays again, for a maker of this version and these options.
+    def restore(self, arrays: Arrays, *, version: int, options: str) -> None:
+        """Let the arrays of a new maker of this version and these options be those that were saved.
 
         Raises: StateMismatch where they are others.
         """
         if (self.version, self.options) != (version, options):
             raise other_state((self.version, self.options), (version, options))
-        return restored(self.arrays)
+        restore(arrays, self.arrays)
 
 
 def other_state(there: tuple[int, str], here: tuple[int, str]) -> StateMismatch:
@@ -63,6 +64,29 @@ def saved(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, SavedArray]:
         name: SavedArray(array.dtype.str, array.shape, np.ascontiguousarray(array).tobytes())
         for name, array in arrays.items()
     }
+
+
+def restore(arrays: Arrays, saved_arrays: Mapping[str, SavedArray]) -> None:
+    """Let a new maker's arrays be those that were saved; a length that is 0 before the first row may be any.
+
+    Raises: StateMismatch where one is missing or not what the kernels are made for: they would read beyond its end.
+
+    >>> restore({"sums": np.empty(2)}, saved({"sums": np.empty(3)}))
+    Traceback (most recent call last):
+    shared.errors.StateMismatch: the state is damaged: sums is <f8 (3,) of 24 bytes
+    Begin without a state
+    """
+    if arrays.keys() != saved_arrays.keys():
+        differ = ", ".join(sorted(arrays.keys() ^ saved_arrays.keys()))
+        raise StateMismatch(f"the state is damaged: {differ} missing or unknown", hint="Begin without a state")
+    for name, array in saved_arrays.items():
+        new = arrays[name]
+        is_alike = array.dtype == new.dtype.str and len(array.shape) == new.ndim
+        is_alike = is_alike and all(here in (0, there) for here, there in zip(new.shape, array.shape, strict=True))
+        if not is_alike or len(array.data) != math.prod(array.shape) * new.itemsize:
+            told = f"{name} is {array.dtype} {array.shape} of {len(array.data)} bytes"
+            raise StateMismatch(f"the state is damaged: {told}", hint="Begin without a state")
+    arrays.update(restored(saved_arrays))
 
 
 def restored(saved_arrays: Mapping[str, SavedArray]) -> Arrays:

@@ -11,7 +11,8 @@ from etl.features.declared import StatefulFamily, column, computed, families
 from etl.features.events import OPTIONS, BookEvents
 from etl.features.options import FeatureOptions
 from etl.features.rows import Rows
-from etl.features.saved import SavedArray, other_state, restored, saved
+from etl.features.saved import SavedArray, other_state, restore, saved
+from shared.errors import StateMismatch
 
 VERSION = 1
 
@@ -78,10 +79,13 @@ class StatefulFeatureProcessor:
     def _restore(self, state: FeatureState) -> None:
         if (state.version, state.options) != (VERSION, self.identity):
             raise other_state((state.version, state.options), (VERSION, self.identity))
-        self._events.state.update(restored(state.arrays[""]))
+        made = {"": self._events.state} | {name: family.state for name, family in self._stateful().items()}
+        if made.keys() != state.arrays.keys():
+            differ = ", ".join(sorted(made.keys() ^ state.arrays.keys()))
+            raise StateMismatch(f"the state is damaged: {differ} missing or unknown", hint="Begin without a state")
+        for name, arrays in made.items():
+            restore(arrays, state.arrays[name])
         self._events.counts.update(state.counts)
-        for name, family in self._stateful().items():
-            family.state.update(restored(state.arrays[name]))
 
     def _stateful(self) -> dict[str, StatefulFamily]:
         return {name: family for name, family in self._families.items() if isinstance(family, StatefulFamily)}

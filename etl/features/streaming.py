@@ -16,7 +16,7 @@ from etl.features import buckets
 from etl.features.decimals import decimal
 from etl.features.regression import TimeLines
 from etl.features.rows import Floats, Int64s
-from etl.features.saved import Arrays, SavedArray, restored, saved
+from etl.features.saved import Arrays, SavedArray, restore, saved
 from etl.features.windows import TimeSums
 from shared.errors import StateMismatch
 
@@ -54,14 +54,14 @@ class Statistic(ABC):
     def restore(self, state: StatisticState) -> Self:
         """This statistic, now as it was when the snapshot was taken.
 
-        Raises: StateMismatch where that was of another kind or other options.
+        Raises: StateMismatch where that was of another kind or other options, or is damaged.
         """
         if (state.kind, state.options) != (type(self).__name__, self._options):
             raise StateMismatch(
                 f"the state is of {state.kind} {state.options}, this is {type(self).__name__} {self._options}",
                 hint="Restore it into one that is made with the same options",
             )
-        self._state.update(restored(state.arrays))
+        restore(self._state, state.arrays)
         return self
 
 

@@ -88,7 +88,7 @@ class TradeFeatures:
         }
         self._counts = dict.fromkeys(("trades", "unsigned_trades"), 0)
         if state:
-            self._state = state.arrays_for(version=VERSION, options=self.options.identity(*OPTIONS))
+            state.restore(self._state, version=VERSION, options=self.options.identity(*OPTIONS))
             self._counts |= state.counts
 
     def update(self, trades: pl.DataFrame) -> pl.DataFrame:
