@@ -1,14 +1,47 @@
 """The watcher: poll, run, wait; until told to stop. It looks at the logs of published names, not at the lake."""
 
+import os
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from threading import Event
+
+import msgspec
 
 from etl.core.executor import TransformExecutor
 from etl.core.streams import StreamResult
+from shared.disk import Disk
+from shared.errors import LakeUnusable
 from shared.log import get_log
 
+ALWAYS_TOLD = ("crossed", "one_sided", "duplicates", "out_of_order")  # of books, also where there were none
+
 log = get_log("watcher")
+
+
+class Status:
+    """What a watcher has done since it began, as a file for whoever looks after it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._disk, self._warned = path, Disk(durable=False), False
+        self._streams: dict[str, Counter[str]] = {}
+
+    def add(self, results: list[StreamResult]) -> None:
+        """Count these too, and write the file. A file that cannot be written stops nothing."""
+        for result in results:
+            counts = self._streams.setdefault(" ".join(result.key), Counter())
+            counts.update({"trades_in": result.trades_in, "trades": result.trades_out, "rebuilds": result.rebuilds})
+            counts.update({"bars": sum(result.bars.values())} | result.features)
+            for table, seen in result.counts.items():
+                counts.update({f"{table}.{name}": count for name, count in seen.items()})
+        said = {"pid": os.getpid(), "wall_ns": time.time_ns(), "streams": self._streams}
+        try:
+            self._disk.write_whole(self._path, msgspec.json.encode(said))
+        except (OSError, LakeUnusable) as error:
+            if not self._warned:
+                log.warning("the status cannot be written; refining goes on", file=str(self._path), error=str(error))
+            self._warned = True
 
 
 def watch(
@@ -16,6 +49,7 @@ def watch(
     *,
     poll_interval_s: float,
     stopped: Event,
+    status: Status | None = None,
     on_results: Callable[[list[StreamResult], float], None] | None = None,
 ) -> None:
     """Process what is new every `poll_interval_s` until `stopped` is set; a run that has begun is finished."""
@@ -24,19 +58,25 @@ def watch(
         results = executor.run()
         took_s = time.monotonic() - began_s
         for result in results:
-            if result.trades_out or result.bars:
-                log.info("transformed", **_facts(result))
+            if facts := _facts(result):
+                log.info("transformed", exchange=result.key.exchange, symbol=result.key.symbol, **facts)
+        if status:
+            status.add(results)
         if on_results:
             on_results(results, took_s)
         stopped.wait(max(0.0, poll_interval_s - took_s))
 
 
+def told(counts: Mapping[str, int]) -> dict[str, int]:
+    """What of these counts is to be said: all that happened, and of books whether something was left out."""
+    return {name: count for name, count in counts.items() if count or name in ALWAYS_TOLD}
+
+
 def _facts(result: StreamResult) -> dict[str, object]:
-    return {
-        "exchange": result.key.exchange,
-        "symbol": result.key.symbol,
-        "trades_in": result.trades_in,
-        "trades_out": result.trades_out,
-        "rebuilds": result.rebuilds,
-        "bars": sum(result.bars.values()),
-    }
+    """What a run of a stream did; empty where nothing."""
+    rows = {name: count for name, count in result.features.items() if count}
+    seen = {table: told(counts) for table, counts in result.counts.items() if any(counts.values())}
+    if not (result.trades_out or result.bars or rows or seen):
+        return {}
+    whole = {"trades_in": result.trades_in, "trades_out": result.trades_out, "rebuilds": result.rebuilds}
+    return whole | {"bars": sum(result.bars.values())} | rows | {f"{table}_seen": each for table, each in seen.items()}

@@ -11,7 +11,9 @@ import typer
 from config.config import DEFAULT_FILE, Settings, load_config
 from etl.core.config import EtlOptions, FeatureConfig, FilterSpec
 from etl.core.executor import TransformExecutor
+from etl.core.streams import StreamResult
 from etl.transforms.trades import TradesTransform
+from etl.watcher import Status, told
 from etl.watcher import watch as run_watcher
 from scripts.bar_sets import bar_sets, candle_intervals
 from scripts.config_commands import ConfigFile
@@ -46,19 +48,30 @@ def watch(
     try:
         if once or end_of_data or exchange or symbol:
             for result in executor.run(full_scan=full_scan, end_of_data=end_of_data):
-                bars = ", ".join(f"{count} {name}" for name, count in result.bars.items()) or "no bars"
-                typer.echo(f"{result.key.exchange} {result.key.symbol}: {result.trades_out} trades, {bars}")
+                typer.echo(_line(result))
             return
         if full_scan:
             executor.run(full_scan=True)
         stopped = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopped.set())
-        run_watcher(executor, poll_interval_s=settings.etl.poll_interval_s, stopped=stopped)
+        status = Status(settings.lake().state / "watcher.json")
+        run_watcher(executor, poll_interval_s=settings.etl.poll_interval_s, stopped=stopped, status=status)
     finally:
         executor.close()
         if pool:
             pool.shutdown()
+
+
+def _line(result: StreamResult) -> str:
+    """What a run of a stream did, and what its books were like."""
+    bars = ", ".join(f"{count} {name}" for name, count in result.bars.items()) or "no bars"
+    rows = [f"{count} rows of {name}" for name, count in result.features.items() if count]
+    parts = [f"{result.trades_out} trades, {bars}", *rows]
+    for table, counts in result.counts.items():
+        seen = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in told(counts).items())
+        parts.append(f"{table} of {seen}")
+    return f"{result.key.exchange} {result.key.symbol}: {'; '.join(parts)}"
 
 
 def etl_options(settings: Settings, *, only: FilterSpec = FilterSpec()) -> EtlOptions:  # noqa: B008 - frozen

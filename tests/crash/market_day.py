@@ -5,13 +5,15 @@ One exchange counts its trades, the other gives opaque ids. What is delivered wh
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from shared.partitioning import Lake
-from shared.rows import Trade
+from shared.rows import Row, Ticker, Trade
+from tests.etl.core.book_rows import messages, snapshots
 from tests.etl.core.test_streams import Recorder
 from tests.ingestion.writers.lake_rows import START_NS
 
@@ -90,7 +92,7 @@ class Delivery:
     """What one run of a collector records before it ends."""
 
     exchange: str
-    journals: list[list[Trade]]
+    journals: list[list[Any]]  # rows
 
 
 def deliveries(trades: list[Trade], exchange: str, seed: int, runs: int) -> list[Delivery]:
@@ -131,11 +133,30 @@ def _stretch(rng: random.Random, count: int, length: int) -> range:
     return range(first, first + length)
 
 
+def weave(
+    runs: list[Delivery],
+    make: Callable[[random.Random, list[int]], Iterator[Row]],
+    rng: random.Random,
+    count: int,
+) -> None:
+    """Put about so many books and tickers between the trades of each journal, near in time, as a feed sends them."""
+    journals = [journal for run in runs for journal in run.journals]
+    for journal in journals:
+        reached = [max(trade.timestamp or 0 for trade in journal[: n + 1]) for n in range(len(journal))]
+        moments = sorted(
+            us + rng.randint(-2_000_000, 2_000_000) for us in rng.choices(reached, k=count // len(journals))
+        )
+        sent = [Ticker("BTC-USD", us, us % 7 + 100.0, us % 5 + 102.0) for us in moments[::5]]
+        placed = [(max(reached[0], row.timestamp or reached[-1]), row) for row in (*make(rng, moments), *sent)]
+        both = [*zip(reached, journal, strict=True), *placed]
+        journal[:] = [row for _, row in sorted(both, key=lambda pair: pair[0])]
+
+
 class Day:
     """The whole day, and how much of it has been recorded into a lake."""
 
-    def __init__(self, lake: Lake, *, seed: int, trades: int, runs: int) -> None:
-        self._lake = lake
+    def __init__(self, lake: Lake, *, seed: int, trades: int, runs: int, books: int = 0) -> None:
+        self._lake, self.has_books = lake, bool(books)
         first, second = (
             deliveries(day_of_trades(seed + number, trades, has_seq=number == 0), exchange, seed + number, runs)
             for number, exchange in enumerate(EXCHANGES)
@@ -144,6 +165,9 @@ class Day:
             exchange: {trade.trade_id for each in part for journal in each.journals for trade in journal}
             for exchange, part in zip(EXCHANGES, (first, second), strict=True)
         }
+        if books:
+            for number, part in enumerate((first, second)):
+                weave(part, snapshots if number else messages, random.Random(seed + number), books)
         self.runs = [run for pair in zip(first, second, strict=True) for run in pair]
 
     def record(self) -> Iterator[int]:

@@ -23,6 +23,7 @@ import pytest
 
 from config.config import load_config
 from etl.core.executor import TransformExecutor
+from etl.features.options import FeatureOptions
 from scripts.watch import etl_options
 from shared.disk import Disk
 from shared.partitioning import Lake
@@ -36,6 +37,7 @@ SEED = int(os.environ.get("DAEDALUS_CRASH_SEED", "1"))
 IS_SHORT = KILLS == 6
 TRADES = 1500 if IS_SHORT else 30_000  # of each market
 FEW = BARS[::4]
+SILVER = ("trades", "trade_features", "ticker", "orderbook")
 RUNS = 8 if IS_SHORT else 48  # of each market's collector
 
 
@@ -73,7 +75,12 @@ def batch(root: Path, day: Day, bars: Sequence[str] = BARS) -> dict[str, pl.Data
         assert silver.sort("ordinal")["ordinal"].to_list() == list(range(len(ids)))
         assert set(silver["trade_id"]) == ids
     gold = {path.split("/")[2] for path in found if path.startswith("gold/")}
-    assert len(gold) == len(bars) + len(CANDLES)
+    book_bars = {name for name in gold if name.startswith("bar_duration_sec")}
+    assert len(gold - book_bars) == len(bars) + len(CANDLES)
+    if day.has_books:
+        assert len(book_bars) == len(FeatureOptions().bar_durations)
+        tables = {tuple(path.split("/")[1:3]) for path in found if path.startswith("silver/")}
+        assert tables == {(name, f"exchange={each}") for name in SILVER for each in day.delivered}
     return found
 
 
@@ -128,13 +135,14 @@ class Watcher:
 
 
 @pytest.mark.timeout(6 * 3600)
+@pytest.mark.parametrize(("bars", "books"), [(BARS, 0), (FEW[:1], TRADES)], ids=["every kind of bar", "features"])
 def test_a_watcher_killed_at_random_over_a_day_leaves_what_one_batch_run_leaves(
-    tmp_path: Path, crash_figures: Record
+    tmp_path: Path, crash_figures: Record, bars: Sequence[str], books: int
 ) -> None:
     """Each life finds more of the day. One dies at any moment, one behind its first commit, one in a commit."""
     rng, lake = random.Random(SEED), Lake.under(tmp_path)
-    day = Day(lake, seed=SEED, trades=TRADES, runs=RUNS)
-    write_settings(tmp_path)
+    day = Day(lake, seed=SEED, trades=TRADES // (3 if books else 1), runs=RUNS, books=books)
+    write_settings(tmp_path, bars=bars)
     recording, recorded = day.record(), 0
     for life in range(1, KILLS + 1):
         recorded = record_until(recording, len(day.runs) * (2 * life - 1) // (2 * KILLS), recorded)
@@ -149,7 +157,7 @@ def test_a_watcher_killed_at_random_over_a_day_leaves_what_one_batch_run_leaves(
         crash_figures({"watcher: kills": 1, f"watcher: kills, of them {watcher.kill()}": 1})
     assert recorded == len(day.runs)
     refine(tmp_path, lake, end_of_data=True)
-    crash_figures(assert_equal(files(lake), batch(tmp_path, day)))
+    crash_figures(assert_equal(files(lake), batch(tmp_path, day, bars)))
 
 
 def record_until(recording: Iterator[int], wanted: int, recorded: int) -> int:
@@ -158,18 +166,21 @@ def record_until(recording: Iterator[int], wanted: int, recorded: int) -> int:
     return recorded
 
 
-def test_a_day_of_deaths_before_random_steps_of_the_disk(tmp_path: Path, crash_figures: Record) -> None:
+@pytest.mark.parametrize(("bars", "books"), [(BARS, 0), (FEW[:1], TRADES // 2)], ids=["every kind of bar", "features"])
+def test_a_day_of_deaths_before_random_steps_of_the_disk(
+    tmp_path: Path, crash_figures: Record, bars: Sequence[str], books: int
+) -> None:
     """A look takes some hundred steps and may die before any of them; one that lives is given the next hours."""
     rng, lake = random.Random(SEED), Lake.under(tmp_path)
-    day = Day(lake, seed=SEED + 10, trades=TRADES // 2, runs=RUNS // 2)
-    write_settings(tmp_path)
+    day = Day(lake, seed=SEED + 10, trades=TRADES // 2, runs=RUNS // 2, books=books)
+    write_settings(tmp_path, bars=bars)
     deaths: Counter[str] = Counter()
     for recorded in day.record():
         while died_at := dies(tmp_path, rng.randrange(200), end_of_data=recorded == len(day.runs)):
             deaths[died_at] += 1
     assert len(deaths) > 2
     crash_figures({"watcher: deaths before a random step of the disk": deaths.total()})
-    crash_figures(assert_equal(files(lake), batch(tmp_path, day)))
+    crash_figures(assert_equal(files(lake), batch(tmp_path, day, bars)))
 
 
 class NamingDisk(DyingDisk):

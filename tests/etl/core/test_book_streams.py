@@ -1,7 +1,7 @@
 """Silver order books are, however polls, kills and late trades fall, what one plain run over all rows gives."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -19,6 +19,7 @@ from etl.features.stateful import StatefulFeatureProcessor
 from shared.disk import Disk
 from shared.partitioning import Lake
 from shared.rows import L2Message, OrderBook, Row, Trade
+from tests.etl.core.book_rows import messages, snapshots
 from tests.etl.core.test_streams import Recorder, cut, market, silver_of, tables
 from tests.ingestion.writers.lake_rows import START_NS
 from tests.stepped_disk import DyingDisk, Killed
@@ -34,47 +35,20 @@ OPTIONS = FeatureOptions(
 LATENESS_S = 5
 
 
-def books(seed: int, *, until_us: int) -> list[OrderBook]:
-    """Snapshots of a seeded walk, some of them crossed, one-sided, doubled or out of order."""
-    rng = random.Random(seed)
-    us, mid, out = START_NS // 1000 + 17, 100.0, []
+def moments_us(rng: random.Random, until_us: int) -> Iterator[int]:
+    """Times from the beginning on, often several at once."""
+    us = START_NS // 1000 + 17
     while us < until_us:
         us += rng.choice((0, 100_000, 300_000, 400_000, 900_000))
-        mid += rng.choice((-0.5, 0, 0, 0.5))
-        width = rng.choice((0.5, 0.5, 0.5, 1.0, -0.5))
-        bids = [(mid - width / 2 - i / 2, rng.randint(1, 40) / 8) for i in range(rng.choice((5, 5, 5, 0)))]
-        asks = [(mid + width / 2 + i / 2, rng.randint(1, 40) / 8) for i in range(5)]
-        moment = rng.choice((us, us, us, us - 500_000, None))
-        best = bids[0] if bids else (None, None)
-        out.append(OrderBook("BTC-USD", moment, None, *best, *asks[0], bids, asks))
-        if rng.random() < 0.1:
-            out.append(out[-1])
-    return out
-
-
-def messages(seed: int, *, until_us: int) -> list[L2Message]:
-    """Messages of table l2, with a snapshot now and then; some are missing, doubled or out of order."""
-    rng = random.Random(seed)
-    us, version, out = START_NS // 1000 + 17, 0, []
-    while us < until_us:
-        us += rng.choice((0, 100_000, 300_000, 400_000, 900_000))
-        is_snapshot = version % 25 == 0
-        levels = 12 if is_snapshot else rng.randint(1, 4)
-        side = ["bid", "ask"] * 6 if is_snapshot else rng.choices(("bid", "ask"), k=levels)
-        price = [100 + (1 if each == "ask" else -1) * (rng.randint(0, 5) - 0.5) / 2 for each in side]
-        size = [rng.randint(0, 0 if rng.random() < 0.2 and not is_snapshot else 40) / 8 for _ in side]
-        moment = rng.choice((us, us, us, us - 500_000, None))
-        ids = (version + 1, None if is_snapshot else version)
-        version += 1
-        if rng.random() > 0.03:
-            out.append(L2Message("BTC-USD", moment, len(out), is_snapshot, side, price, size, *ids))
-    return out
+        yield us
 
 
 def day(seed: int, *, exchange: str = "kraken", trades: int = 120, table: str = "orderbook") -> list[Row]:
     """Trades and books as they happened."""
     traded = market(seed, exchange=exchange, trades=trades)
-    shown = {"orderbook": books, "l2": messages}[table](seed, until_us=(traded[-1].timestamp or 0) + 3_000_000)
+    rng = random.Random(seed)
+    moments = list(moments_us(rng, (traded[-1].timestamp or 0) + 3_000_000))
+    shown = {"orderbook": snapshots, "l2": messages}[table](rng, moments)
     rows, reached = [], 0
     for book in shown:
         reached = max(reached, book.timestamp or 0)
@@ -225,9 +199,7 @@ def test_a_late_trade_that_silver_only_appends_goes_into_the_row_that_was_made_w
     last = [row for row in rows if isinstance(row, Trade)][-1]
     recorder = Recorder(lake, "kraken")
     recorder.record([[row for row in rows if row is not last]])
-    more = books(9, until_us=START_NS // 1000 + 10**6)[0]
-    after_us = (last.timestamp or 0) + 60_000_000
-    recorder.record([[msgspec.structs.replace(more, timestamp=after_us)]])
+    recorder.record([[msgspec.structs.replace(at(0), timestamp=(last.timestamp or 0) + 60_000_000)]])
     run(lake)
     had = stored(lake)["trade_count"].sum() if "trade_count" in stored(lake).columns else None
     recorder.record([[last]])
