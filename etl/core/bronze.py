@@ -84,7 +84,7 @@ def filled_gaps(lake: Lake, journals: list[list[Published]]) -> set[str]:
 
 def journals_that_mark(lake: Lake, journals: Iterable[list[Published]], gap_ids: set[str]) -> list[list[Published]]:
     """Those of the journals in which these gaps were declared as holes that had ended."""
-    return [journal for journal, gaps in _gaps(lake, journals) if gaps.filter(_ended_hole(gap_ids=gap_ids)).height]
+    return [journal for journal, gaps in _gaps(lake, journals) if gaps.filter(ended_hole(gap_ids=gap_ids)).height]
 
 
 def _gaps(
@@ -134,7 +134,7 @@ def read_journal(
     rows = pl.concat(parts).sort("capture_ts", "seq")
     marks = np.zeros(rows.height, dtype=np.bool_)
     for _, gaps in _gaps(lake, [journal], channel=table):
-        holes = gaps.filter(_ended_hole(), ~pl.col("gap_id").is_in(list(filled)))
+        holes = gaps.filter(ended_hole(), ~pl.col("gap_id").is_in(list(filled)))
         # a gap row stands before its rows, at their time
         first = rows["capture_ts"].search_sorted(holes["capture_ts"], side="left").to_numpy()
         marks[first[first < rows.height]] = True
@@ -170,7 +170,7 @@ def read_trades(
     return rows.with_columns(holes_seen=holes_before + pl.col("after_gap").cum_sum().cast(pl.Int64)).drop("after_gap")
 
 
-def _ended_hole(*, gap_ids: Collection[str] | None = None) -> pl.Expr:
+def ended_hole(*, gap_ids: Collection[str] | None = None) -> pl.Expr:
     """Whether a gap row marks a trade: a hole, told by the run that saw it. What others say later is a verdict."""
     ended = pl.col("end_ts").is_not_null() | pl.col("next_seq").is_not_null()  # else a revision tells its end
     own = (pl.col("revision") == 0) | pl.col("gap_id").str.starts_with(pl.col("epoch"))

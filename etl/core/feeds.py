@@ -10,7 +10,7 @@ from etl.core.config import StreamKey
 from shared.partitioning import Lake, stream_path
 from storage.published import Published
 
-_SOURCES = ("native", "ccxt", "rest", "csv")  # the first that has rows is read: those of two are never mixed
+SOURCES = ("native", "ccxt", "rest", "csv")  # the first that has rows is read: those of two are never mixed
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Feed:
 def feed_of(key: StreamKey, tables: Sequence[str], lake: Lake) -> Feed | None:
     """The feed of a stream's rows of the first of these tables that it has; None: it has none."""
     for table in tables:
-        for source in _SOURCES:
+        for source in SOURCES:
             if (lake.ready / source / table / stream_path(*key)).exists():
                 return Feed(source, table)
     return None

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from etl.core.base import AHEAD_MAX
-from etl.core.bronze import _ended_hole
+from etl.core.bronze import ended_hole, exchange_time
 from etl.core.config import FilterSpec, StreamKey
+from etl.core.feeds import SOURCES
 from shared.errors import InputUnreadable
 from shared.partitioning import UNITS, Lake, Partition, SegmentName
 from storage.lake import plan
 
-SOURCES = ("native", "ccxt", "rest", "csv")  # the first that has rows is read: those of two are never mixed
 _ROWS = 1 << 16  # of a portion: snapshots hold many levels
 
 
@@ -62,7 +61,7 @@ class Arrivals:
                 holes = holes.slice(ended.len())
                 # A gap row stands before the rows after the hole, at their time.
                 marks[rows["capture_ts"].search_sorted(ended, side="left").to_numpy()] = True
-            rows = rows.with_columns(pl.Series("gap_before", marks), _exchange_time()).drop(UNITS)
+            rows = rows.with_columns(pl.Series("gap_before", marks), exchange_time()).drop(UNITS)
             for start in range(0, rows.height, _ROWS):
                 yield rows.slice(start, _ROWS)
 
@@ -72,7 +71,7 @@ class Arrivals:
         parts = [_read(file, columns) for file in self._gap_files]
         if not parts:
             return pl.Series(dtype=pl.Datetime("us", "UTC"))
-        return pl.concat(parts).filter(pl.col("channel") == self.table, _ended_hole())["capture_ts"].sort()
+        return pl.concat(parts).filter(pl.col("channel") == self.table, ended_hole())["capture_ts"].sort()
 
     def _is_wanted(self) -> pl.Expr:
         asked = ((unit, getattr(self._where, unit)) for unit in UNITS)
@@ -116,11 +115,6 @@ def streams(lake: Lake, table: str, where: FilterSpec) -> list[StreamKey]:
 def _arrival(file: Path) -> tuple[str, str, int]:
     name = SegmentName.parse(file.name)
     return name.hour, name.epoch, name.counter
-
-
-def _exchange_time() -> pl.Expr:
-    """The time of a row by the exchange's clock; null where it says none, or one far ahead of the row's arrival."""
-    return pl.when(pl.col("timestamp") <= pl.col("capture_ts") + AHEAD_MAX).then("timestamp").alias("timestamp")
 
 
 def _read(file: Path, columns: Sequence[str]) -> pl.DataFrame:
