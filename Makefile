@@ -6,7 +6,7 @@ TRADES ?= 20000000
 export DAEDALUS_TEST_DATA ?= $(abspath ../shared/data)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock bench bench-bars peers memory soak crash fuzz clean
+.PHONY: help setup demo notebooks test check format lock bench bench-bars peers memory soak crash fuzz clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,12 @@ crash: setup ## 1,000 kill -9 under load, power cuts, failing disks, damage, lie
 
 fuzz: setup ## a million spoilt frames through every native exchange (DAEDALUS_FUZZ_INPUTS=...)
 	$(BIN)/pytest -m slow -s tests/conformance
+
+notebooks: setup ## run research/*.ipynb over a small lake of the local exchange, and keep their outputs
+	$(BIN)/pip install --quiet --disable-pip-version-check nbclient ipykernel
+	rm -rf .small-lake && $(BIN)/python -m research.small_lake .small-lake
+	DAEDALUS_LAKE=$(CURDIR)/.small-lake $(BIN)/jupyter-execute --inplace --kernel_name=python3 research/*.ipynb
+	rm -rf .small-lake
 
 lock: ## renew requirements.txt from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
