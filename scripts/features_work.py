@@ -18,22 +18,15 @@ from etl.tapes import beside
 from etl.tapes.arrivals import Arrivals, position_after
 from etl.tapes.beside import TradesBeside
 from etl.tapes.files import Period
+from etl.transforms.orderbook import BOOK_COLUMNS
+from etl.transforms.ticker import TICKER_COLUMNS
 from scripts.features_state import RunState, processor_state
 from shared.clock import us_from_utc, utc_from_us
 from shared.partitioning import Lake
 
 TRADES_US = "trades_us"  # in a position: trades up to it were given beside books
 ORDINAL = "ordinal"  # of the last silver trade that was read
-COLUMNS = {  # of bronze that are read
-    "orderbook": ("bids", "asks"),
-    "l2": ("msg_seq", "is_snapshot", "is_last", "side", "price", "size", "update_id", "prev_update_id", "checksum"),
-    "ticker": (
-        "bid", "ask", "bid_volume", "ask_volume", "last", "open", "high", "low", "close", "vwap", "base_volume",
-        "quote_volume", "change", "percentage",
-    ),
-}  # fmt: skip
-_LEVELS = pl.List(pl.Struct({"price": pl.Float64, "size": pl.Float64}))
-_NO_BOOKS = {"timestamp": pl.Datetime("us", "UTC"), "bids": _LEVELS, "asks": _LEVELS}
+COLUMNS = {**BOOK_COLUMNS, "ticker": TICKER_COLUMNS}  # of bronze that are read
 
 
 @dataclass(frozen=True)
@@ -121,11 +114,9 @@ class BookWork(Work):
     def finish(self) -> pl.DataFrame:
         """The row that is open, with the trades up to its end."""
         interval_us = round(self._processor.options.hf_emit_interval * 1e6)
-        if interval_us and self._beside and self._last_us is not None:
-            end_us = -(-self._last_us // interval_us) * interval_us
-            trades = self._beside.upto(end_us)
-            self._processor.update(pl.DataFrame(schema=_NO_BOOKS), trades)
-        return self._processor.flush()
+        if not interval_us or self._beside is None or self._last_us is None:
+            return self._processor.flush()
+        return self._processor.flush(self._beside.upto(-(-self._last_us // interval_us) * interval_us))
 
     def state(self) -> Any:
         """What the processor remembers."""

@@ -100,6 +100,20 @@ def test_changes_of_books_are_taken_before_snapshots_and_make_the_same_prices(tm
     assert "no books of exchange kraken in this lake. There are bitfinex BTC-USD" in line
 
 
+def test_rows_are_those_that_the_watcher_makes(tmp_path: Path):
+    config = features_lake(tmp_path)
+    with chdir(tmp_path), redirect_stdout(io.StringIO()), pytest.raises(SystemExit) as ended:
+        main(["watch", "--config", str(config), "--once", "--end-of-data"])
+    assert not ended.value.code
+    for command, table in (("orderbook", "orderbook"), ("trades", "trade_features"), ("ticker", "ticker")):
+        done(command, "-c", config, cwd=tmp_path)
+        for exchange in ("kraken", "bitfinex"):
+            files = sorted((tmp_path / "lake/processed/silver" / table / f"exchange={exchange}").rglob("*.parquet"))
+            silver = pl.concat([pl.read_parquet(file, hive_partitioning=False) for file in files])
+            rows = rows_of(tmp_path, table=table, exchange=exchange)
+            assert_frame_equal(rows, silver.select(rows.columns), check_exact=True)
+
+
 def test_runs_with_a_state_make_the_rows_of_one_run(tmp_path: Path, lake: Path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for table, command in (("orderbook", "orderbook"), ("trade_features", "trades"), ("ticker", "ticker")):
