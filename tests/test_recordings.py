@@ -3,14 +3,17 @@
 import csv
 import os
 from collections import Counter
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
-from etl.core.config import BarSet, EtlOptions
+from etl.core.config import BarSet, EtlOptions, FeatureConfig
 from etl.core.executor import TransformExecutor
+from etl.features.stateful import StatefulFeatureProcessor
 from ingestion.simulator import LocalExchange, Timing, open_recording
 from shared.disk import Disk
 from shared.partitioning import Lake
@@ -38,18 +41,19 @@ async def through_the_house(recording: Path, lake: Lake, *symbols: str, tables: 
             return exchange.exhausted.is_set() and run.inlet.statistics.frames >= sum(frames["coinbase"].values())
 
         await run.coinbase(coinbase_options(exchange, *symbols, tables=tables), until=all_read)
-    executor = TransformExecutor(EtlOptions(lake, bars=BARS, disk=Disk(durable=False)))
+    features = FeatureConfig(trades=True, ticker=True, orderbook=True)
+    executor = TransformExecutor(EtlOptions(lake, bars=BARS, features=features, disk=Disk(durable=False)))
     executor.run(end_of_data=True)
     executor.close()
 
 
-def silver(lake: Lake) -> pl.DataFrame:
-    files = sorted(lake.silver("trades").glob("**/*.parquet"))
+def silver(lake: Lake, table: str = "trades") -> pl.DataFrame:
+    files = sorted(lake.silver(table).glob("**/*.parquet"))
     return pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in files]).sort("symbol", "ordinal")
 
 
 def bars(lake: Lake) -> pl.DataFrame:
-    files = sorted((lake.processed / "gold").glob("**/*.parquet"))
+    files = sorted((lake.processed / "gold" / "bars").glob("**/*.parquet"))
     return pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in files])
 
 
@@ -85,7 +89,25 @@ async def test_recorded_coinbase_frames_arrive_whole_and_bars_add_up(tmp_path: P
     assert bronze(lake, "gaps").height == 0
     assert bronze(lake, "rejects").height == 0
     assert bronze(lake, "l2").filter("is_snapshot").filter("is_last").height == 2
-    assert bronze(lake, "ticker").height >= 160
+    assert silver(lake, "ticker").height == bronze(lake, "ticker").height >= 160
+    assert_books_are_features_to_the_bit(lake, expected)
+
+
+def assert_books_are_features_to_the_bit(lake: Lake, symbols: Iterable[str]) -> None:
+    """Every row of silver is that of a plain run; every trade behind the first is in one; real books are sound."""
+    rows, trades, changes = silver(lake, "orderbook"), silver(lake), bronze(lake, "l2").sort("epoch", "seq")
+    for symbol in symbols:
+        own = pl.col("symbol") == symbol
+        processor = StatefulFeatureProcessor()
+        expected = processor.update(changes.filter(own), trades.filter(own).with_columns(timestamp="tape_ts"))
+        expected = pl.concat([expected, processor.flush()])
+        found = rows.filter(own)
+        assert_frame_equal(found.select(expected.columns), expected, check_exact=True)
+        assert found.height > 20
+        assert found["mid_price"].null_count() == found["n_crossed"].sum() == processor.counts["sequence_breaks"] == 0
+        between = (pl.col("tape_ts") > found["timestamp"][0]) & (pl.col("tape_ts") <= found["timestamp"][-1])
+        assert found["trade_count"].sum() == trades.filter(own & between).height > 30
+        assert silver(lake, "trade_features").filter(own).height == trades.filter(own).height
 
 
 def recorded_trades(recording: Path) -> dict[tuple[str, str], tuple[Decimal, Decimal, str]]:
