@@ -1,8 +1,8 @@
 """What the executor is told, as plain values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, Self
 
 from etl.features.options import FeatureOptions
 from shared.disk import Disk
@@ -42,6 +42,22 @@ class FeatureConfig:
     options: FeatureOptions = FeatureOptions()  # noqa: RUF009 - frozen
     ticker_unit: str = "day"  # deepest partition: month, day or hour
     orderbook_unit: str = "day"
+
+    def __post_init__(self) -> None:
+        """Refuse a table that holds no books."""
+        if self.books_from not in ("auto", "l2", "orderbook"):
+            raise ValueError(f"books_from must be auto, l2 or orderbook, was {self.books_from!r}")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """The choice that plain values make; `options` are those of `FeatureOptions`, by name.
+
+        Raises: ValueError for a key or an option that does not exist, or a value that it cannot have.
+        """
+        known = [each.name for each in fields(cls)]
+        if unknown := sorted(set(given) - set(known)):
+            raise ValueError(f"unknown keys {unknown} of features; there are {known}")
+        return cls(**{**given, "options": FeatureOptions.of(given.get("options", {}))})
 
     @property
     def book_tables(self) -> tuple[str, ...]:

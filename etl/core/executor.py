@@ -9,7 +9,7 @@ import msgspec
 from filelock import FileLock
 
 from etl.bars.ladder import rungs
-from etl.core.config import BarSet, EtlOptions, FilterSpec, StreamKey
+from etl.core.config import BarSet, EtlOptions, FeatureConfig, FilterSpec, StreamKey
 from etl.core.streams import StreamResult, run_stream
 from shared.partitioning import Lake
 from storage.locks import hold
@@ -40,10 +40,11 @@ class TransformExecutor:
 
         Args:
             config: `root` (a lake's folder) or `lake` (a `Lake`), and optionally `lateness_s`, `checkpoint_keep_days`,
-                `exchanges`, `symbols`, `candles`, a list of intervals, and `bars`, a list of
-                `{"type": ..., "threshold" | "interval": ...}`.
+                `exchanges`, `symbols`, `candles`, a list of intervals, `bars`, a list of
+                `{"type": ..., "threshold" | "interval": ...}`, and `features`, the fields of `FeatureConfig`.
         """
-        known = {"root", "lake", "lateness_s", "checkpoint_keep_days", "exchanges", "symbols", "candles", "bars"}
+        names = "root lake lateness_s checkpoint_keep_days exchanges symbols candles bars features"
+        known = set(names.split())
         if unknown := sorted(set(config) - known):
             raise ValueError(f"unknown keys {unknown}; there are {sorted(known)}")
         bars = [dict(bar_set) for bar_set in config.get("bars", ())]
@@ -55,6 +56,7 @@ class TransformExecutor:
             checkpoint_keep_days=config.get("checkpoint_keep_days", 7),
             candles=tuple(rungs(config.get("candles", ()))),
             bars=sets,
+            features=FeatureConfig.of(config.get("features", {})),
             only=where,
         )
         return cls(options)

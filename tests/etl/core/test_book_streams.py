@@ -13,12 +13,15 @@ from polars.testing import assert_frame_equal
 
 from etl.core.config import BarSet, EtlOptions, FeatureConfig
 from etl.core.executor import TransformExecutor
+from etl.features import given
 from etl.features.book_bars import BookBars
 from etl.features.options import FeatureOptions
 from etl.features.stateful import StatefulFeatureProcessor
+from etl.transforms.orderbook import BOOK_COLUMNS
 from shared.disk import Disk
 from shared.partitioning import Lake
 from shared.rows import L2Message, OrderBook, Row, Trade
+from shared.tables import table
 from tests.etl.core.book_rows import messages, snapshots
 from tests.etl.core.test_streams import Recorder, cut, market, silver_of, tables
 from tests.ingestion.writers.lake_rows import START_NS
@@ -320,6 +323,29 @@ def test_the_first_message_of_l2_makes_every_row_anew_and_snapshots_can_be_asked
         executor.run(end_of_data=True)
         executor.close()
         assert_as_plain(lake, table=books_from)
+
+
+def test_every_column_of_bronze_that_messages_are_read_by_is_given() -> None:
+    read = set(given.Changes._fields) & set(table("l2").ready_schema.names)
+    assert "checksum" in read
+    assert read <= set(BOOK_COLUMNS["l2"])
+
+
+def test_an_executor_of_plain_values_makes_features(tmp_path: Path) -> None:
+    lake = Lake.under(tmp_path)
+    Recorder(lake, "kraken").record([day(15)])
+    asked = {"orderbook": True, "books_from": "orderbook", "options": {"max_levels": 4, "ofi_levels": 2}}
+    executor = TransformExecutor.from_config({"root": tmp_path, "features": asked})
+    executor.run(end_of_data=True)
+    executor.close()
+    assert "bid_price_L3" in stored(lake).columns
+    assert "bid_price_L4" not in stored(lake).columns
+    with pytest.raises(ValueError, match=r"max_level is not an option of features: did you mean max_levels\?"):
+        TransformExecutor.from_config({"root": tmp_path, "features": {"options": {"max_level": 4}}})
+    with pytest.raises(ValueError, match=r"unknown keys.*'book'.*'books_from'"):
+        TransformExecutor.from_config({"root": tmp_path, "features": {"book": True}})
+    with pytest.raises(ValueError, match="books_from must be auto, l2 or orderbook, was 'trades'"):
+        TransformExecutor.from_config({"root": tmp_path, "features": {"books_from": "trades"}})
 
 
 def test_native_books_are_used_before_those_of_ccxt(tmp_path: Path) -> None:
