@@ -134,7 +134,9 @@ class _Run:
                 near_us = us_from_utc(part["tape_ts"][-1])
                 beside |= {"ordinal": beside.get("ordinal", 0) + part.height, "near_us": near_us}
                 traded = part["tape_ts"].dt.timestamp("us")
-                parts.append(part.filter(times.gather(times.search_sorted(traded)) - traded <= _TRADE_AGE_MAX_US))
+                parts.append(
+                    part.filter(times.gather(times.search_sorted(traded, side="left")) - traded <= _TRADE_AGE_MAX_US)
+                )
             if part.height < rows.height:
                 break
         return (pl.concat(parts) if parts else None), beside
