@@ -9,8 +9,14 @@ import msgspec
 from msgspec import Meta
 
 Positive = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(ge=1e-6, le=1e9)]  # times are in us, and in ns of 64 bits
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
+
+ASCENDING = (
+    "bands_bps", "cost_base_sizes", "cost_quote_sizes", "horizons", "ew_taus_s", "bar_durations",
+    "variance_ratio_lags", "yang_zhang_bars",
+)  # fmt: skip
 
 
 class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,14 +26,14 @@ class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Levels of each side that are used."""
     hf_emit_interval: Annotated[float, Meta(ge=0, le=3600)] = 1.0
     """Seconds between rows; 0: a row for every update of the book."""
-    max_state_staleness_seconds: Positive = 300.0
+    max_state_staleness_seconds: Seconds = 300.0
     """A longer silence begins anew: nothing is compared across it."""
     level_columns: bool = True
     """Whether every level has columns of its own."""
     depth_levels: Annotated[int, Meta(ge=2)] = 5
     """Levels that vwap, slope, center of gravity and liquidity look at."""
-    bands_bps: Annotated[tuple[Annotated[float, Meta(ge=0)], ...], Meta(min_length=2)] = (0, 5, 10, 25, 50, 100)
-    """Edges of the depth bands, in bps of the mid price, ascending from 0."""
+    bands_bps: Annotated[tuple[Annotated[float, Meta(ge=0, le=1e6)], ...], Meta(min_length=2)] = (0, 5, 10, 25, 50, 100)
+    """Edges of the depth bands, in bps of the mid price, ascending from 0, of at most 6 decimal places."""
     smart_depth_kind: Literal["distance", "index"] = "distance"
     """What smart depth decays by: the distance from the mid price, or the number of the level."""
     smart_half_life_bps: Positive = 5.0
@@ -44,13 +50,13 @@ class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Amounts of quote currency whose trades are priced."""
     ofi_levels: Count = 10
     """Levels of the order flow imbalance vector; at most half of max_levels."""
-    ofi_decay_alpha: Annotated[float, Meta(ge=0)] = 0.5
+    ofi_decay_alpha: Annotated[float, Meta(ge=0, le=1000)] = 0.5
     """Decay of the levels' weights."""
     ofi_decay_kind: Literal["exp", "power"] = "exp"
-    """exp: weights exp(-alpha m); power: alpha ** m."""
+    """exp: weights exp(-alpha m); power: alpha ** m, alpha at most 1."""
     use_dynamic_spread_regime: bool = True
     """Whether the regime goes by the spreads of the last window; false: by tight_spread_threshold alone."""
-    spread_regime_window: Annotated[float, Meta(gt=0, le=3600)] = 300.0
+    spread_regime_window: Annotated[float, Meta(ge=1e-6, le=3600)] = 300.0
     """Seconds of spreads that the regime compares with."""
     spread_tight_percentile: Share = 0.2
     """At or below this mid-rank a spread is tight."""
@@ -58,17 +64,17 @@ class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """At or above this mid-rank a spread is wide."""
     tight_spread_threshold: Positive = 1e-4
     """Relative spread that is tight before the window is warm."""
-    kyle_lambda_window: Positive = 300.0
+    kyle_lambda_window: Seconds = 300.0
     """Seconds of intervals that Kyle's lambda is fitted on."""
     kyle_intercept: bool = True
     """Whether that fit has an intercept."""
     enable_vpin: bool = True
     """false: the VPIN columns are null."""
-    vpin_bucket_volume: Positive | None = None
+    vpin_bucket_volume: Annotated[float, Meta(ge=1e-18)] | None = None
     """Base units in a bucket; None: a 50th of the mean volume of the last finished days."""
-    vpin_window_buckets: Count = 50
+    vpin_window_buckets: Annotated[int, Meta(ge=1, le=10_000)] = 50
     """Buckets that VPIN looks at."""
-    horizons: tuple[Positive, ...] = (5, 15, 60, 300, 900)
+    horizons: tuple[Seconds, ...] = (5, 15, 60, 300, 900)
     """Windows of the rolling features, in seconds."""
     partial_windows: bool = False
     """Whether windows that are not full yet give a value, beside their coverage."""
@@ -76,15 +82,15 @@ class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Rows that a rolling sum or mean needs."""
     min_obs_regression: Annotated[int, Meta(ge=3)] = 10
     """Rows that a regression needs."""
-    ew_taus_s: tuple[Positive, ...] = (10.0, 60.0)
+    ew_taus_s: tuple[Seconds, ...] = (10.0, 60.0)
     """Time constants of the exponentially weighted flows."""
-    bar_durations: tuple[Count, ...] = (60, 300, 900, 3600)
+    bar_durations: tuple[Annotated[int, Meta(ge=1, le=604_800)], ...] = (60, 300, 900, 3600)
     """Lengths of the book bars, in seconds."""
     variance_ratio_lags: tuple[Annotated[int, Meta(ge=2)], ...] = (2, 5, 10)
     """Returns in the longer returns that variance ratios compare with, of book bars."""
     yang_zhang_bars: tuple[Annotated[int, Meta(ge=2)], ...] = (20,)
     """Bars that Yang and Zhang's variance is made over."""
-    trade_rate_tau_s: Positive = 10.0
+    trade_rate_tau_s: Seconds = 10.0
     """Time constant of the pace of trading, of trade features."""
     sign_window: Annotated[int, Meta(ge=2, le=100_000)] = 100
     """Trades whose signs' autocorrelation is taken."""
@@ -100,21 +106,30 @@ class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             numbers = values if isinstance(values, tuple) else (values,)
             if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
                 raise ValueError(f"{name} must be finite, was {values}")
-        if self.ofi_levels > max(1, self.max_levels // 2):
-            raise ValueError(
-                f"ofi_levels must be at most half of max_levels ({self.max_levels}), was {self.ofi_levels}: deeper "
-                "levels come and go by the cut, not by orders"
-            )
-        if self.bands_bps[0] != 0 or list(self.bands_bps) != sorted(set(self.bands_bps)):
-            raise ValueError(f"bands_bps must ascend from 0, was {self.bands_bps}")
-        if self.spread_tight_percentile >= self.spread_wide_percentile:
-            raise ValueError("spread_tight_percentile must be below spread_wide_percentile")
-        for name in ("horizons", "bar_durations", "variance_ratio_lags", "yang_zhang_bars"):
+        for name in ASCENDING:
             values = getattr(self, name)
             if list(values) != sorted(set(values)):
                 raise ValueError(f"{name} must ascend, was {values}")
             if not values and name in ("horizons", "bar_durations"):
                 raise ValueError(f"{name} must not be empty")
+        self._refuse_contradictions()
+
+    def _refuse_contradictions(self) -> None:
+        if self.ofi_levels > max(1, self.max_levels // 2):
+            raise ValueError(
+                f"ofi_levels must be at most half of max_levels ({self.max_levels}), was {self.ofi_levels}: deeper "
+                "levels come and go by the cut, not by orders"
+            )
+        if self.bands_bps[0] != 0 or any(edge != round(edge, 6) for edge in self.bands_bps):
+            raise ValueError(f"bands_bps must ascend from 0, with at most 6 decimal places, was {self.bands_bps}")
+        if self.spread_tight_percentile >= self.spread_wide_percentile:
+            raise ValueError("spread_tight_percentile must be below spread_wide_percentile")
+        if 0 < self.hf_emit_interval < 1e-6:
+            raise ValueError(f"hf_emit_interval must be 0 or at least 1e-6, was {self.hf_emit_interval}")
+        if self.ofi_decay_kind == "power" and self.ofi_decay_alpha > 1:
+            raise ValueError(f"ofi_decay_alpha must be at most 1 where it is a power, was {self.ofi_decay_alpha}")
+        if (self.vpin_bucket_volume or 0) * self.vpin_window_buckets >= 2**62:
+            raise ValueError("vpin_bucket_volume x vpin_window_buckets must be below 2^62")
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
@@ -151,10 +166,10 @@ class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 def seconds_label(seconds: float) -> str:
     """A length of time as it stands in the name of a column.
 
-    >>> seconds_label(300), seconds_label(0.5)
-    ('300s', '0.5s')
+    >>> seconds_label(300), seconds_label(0.5), seconds_label(1000001)
+    ('300s', '0.5s', '1000001s')
     """
-    return f"{seconds:g}s"
+    return f"{number_label(seconds)}s"
 
 
 def number_label(number: float) -> str:

@@ -18,13 +18,33 @@ from shared.errors import InputUnreadable
         ({"horizons": "5s"}, "horizons: Expected `array`, got `str`"),
         ({"ofi_levels": 11}, "ofi_levels must be at most half of max_levels"),
         ({"bands_bps": (5, 10)}, "bands_bps must ascend from 0"),
-        ({"ofi_decay_alpha": float("inf")}, "ofi_decay_alpha must be finite"),
-        ({"horizons": (5, float("inf"))}, "horizons must be finite"),
+        ({"bands_bps": (0, 1 / 3)}, "bands_bps must ascend from 0, with at most 6 decimal places"),
+        ({"bands_bps": (0, 1e300)}, "bands_bps"),
+        ({"cost_quote_sizes": (10, 10)}, "cost_quote_sizes must ascend"),
+        ({"ew_taus_s": (60, 10)}, "ew_taus_s must ascend"),
+        ({"horizons": (1e-10,)}, "horizons.* >= 1e-06"),
+        ({"horizons": (1e300,)}, "horizons.* <= 1000000000.0"),
+        ({"max_state_staleness_seconds": 1e300}, "max_state_staleness_seconds.* <= 1000000000.0"),
+        ({"kyle_lambda_window": 1e-10}, "kyle_lambda_window.* >= 1e-06"),
+        ({"hf_emit_interval": 1e-10}, "hf_emit_interval must be 0 or at least 1e-6"),
+        ({"bar_durations": (60, 10**12)}, "bar_durations.* <= 604800"),
+        ({"ofi_decay_kind": "power", "ofi_decay_alpha": 2}, "ofi_decay_alpha must be at most 1"),
+        ({"vpin_bucket_volume": 1e-19}, "vpin_bucket_volume.* >= 1e-18"),
+        ({"vpin_bucket_volume": 1e18}, "vpin_bucket_volume x vpin_window_buckets must be below"),
+        ({"vpin_window_buckets": 10**12}, "vpin_window_buckets.* <= 10000"),
+        ({"lot_size": float("inf")}, "lot_size must be finite"),
+        ({"cost_base_sizes": (5, float("inf"))}, "cost_base_sizes must be finite"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused_by_name(options: dict[str, object], problem: str) -> None:
     with pytest.raises(ValueError, match=problem.replace("?", r"\?")):
         StatefulFeatureProcessor(**options)
+
+
+def test_every_window_has_a_name_of_its_own() -> None:
+    nothing = pl.DataFrame(schema={"timestamp": pl.Datetime("us", "UTC"), "bids": pl.Null, "asks": pl.Null})
+    rows = StatefulFeatureProcessor(horizons=(1_000_000, 1_000_001)).update(nothing)
+    assert {"rv_1000000s", "rv_1000001s"} <= set(rows.columns)
 
 
 @pytest.mark.parametrize(
