@@ -151,6 +151,8 @@ class BookEvents:
         n = len(new.t_ns)
         if not n:
             return held
+        if len(held.t_ns) and new.t_ns[0] < held.t_ns[-1]:
+            raise InputUnreadable("trades begin before the last one seen", hint="Give them in order, each once")
         sign = self._signs(new)
         if clock[em.FIRST_TRADE_NS] == em.NEVER:
             clock[em.FIRST_TRADE_NS] = new.t_ns[0]

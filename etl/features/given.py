@@ -7,10 +7,12 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from etl.features.decimals import LIMIT
 from etl.features.rows import Bools, Floats, Int8s, Int64s
 from shared.errors import InputUnreadable
 
 NO_ID = -(2**63)
+_LAST_NS = 2**63 - 2**42  # room for the end of a row's cell
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000}
 _LEVEL = pl.Struct({"price": pl.Float64, "size": pl.Float64})
 
@@ -62,11 +64,20 @@ class GivenTrades(NamedTuple):
     amount: Floats
 
 
+def refuse_other_frames(frame: object, what: str, *kinds: type) -> None:
+    """Raises: InputUnreadable where it is none of these kinds of frame of polars."""
+    if not isinstance(frame, kinds):
+        library = type(frame).__module__.partition(".")[0]
+        hint = f"Give a {' or '.join(kind.__name__ for kind in kinds)} of polars"
+        raise InputUnreadable(f"{what} are a {type(frame).__name__} of {library}", hint=hint)
+
+
 def is_l2(books: pl.DataFrame) -> bool:
     """Whether the frame is of table `l2`, else of snapshots.
 
     Raises: InputUnreadable where it is neither.
     """
+    refuse_other_frames(books, "books", pl.DataFrame)
     if {"bids", "asks"} <= set(books.columns):
         return False
     if {"side", "price", "size", "is_snapshot"} <= set(books.columns):
@@ -93,11 +104,7 @@ def changes(books: pl.DataFrame) -> Changes:
     Raises: InputUnreadable for a column that is missing or of a wrong type, or a side that is none.
     """
     t_ns, known_ns = times(books, "l2", known="capture_ts", fallback="capture_ts")
-    side = _column(books, "l2", "side")
-    is_ask = side == "ask"
-    odd = side.filter((is_ask | (side == "bid")).fill_null(False).not_())
-    if len(odd):
-        raise InputUnreadable(f"side of an l2 row is {odd[0]!r}", hint="Sides of a book are bid and ask")
+    side = _sides(books, "l2", "bid", "ask")
     return Changes(
         t_ns,
         known_ns,
@@ -105,27 +112,13 @@ def changes(books: pl.DataFrame) -> Changes:
         _ids(books, "msg_seq"),
         flags(books, "l2", "is_snapshot"),
         flags(books, "l2", "is_last", needed=True),
-        is_ask.to_numpy(),
+        (side == "ask").to_numpy(),
         _ids(books, "update_id"),
         _ids(books, "prev_update_id"),
         _ids(books, "checksum"),
         numbers(books, "l2", "price"),
         numbers(books, "l2", "size"),
     )
-
-
-def _refuse_unusable(trades: pl.DataFrame) -> None:
-    """Raises: InputUnreadable that names the first trade with a price, amount or side that cannot be."""
-    for name in ("price", "amount"):
-        values = numbers(trades, "trades", name)
-        bad = np.flatnonzero(~((values > 0) & (values < np.inf)))
-        if len(bad):
-            raise InputUnreadable(
-                f"{name} of trade {bad[0]} is {trades[name][int(bad[0])]}", hint="It must be positive and finite"
-            )
-    odd = set(_column(trades, "trades", "side").unique().drop_nulls()) - {"buy", "sell"}
-    if odd:
-        raise InputUnreadable(f"side of a trade is {odd.pop()!r}", hint="It must be buy, sell or null")
 
 
 def trades(frame: pl.DataFrame | None) -> GivenTrades:
@@ -137,14 +130,36 @@ def trades(frame: pl.DataFrame | None) -> GivenTrades:
     if frame is None:
         none = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.bool_)
         return GivenTrades(*none, np.empty(0, np.int8), np.empty(0), np.empty(0))
-    t_ns, known_ns = times(frame, "trades", known="known_at")
+    refuse_other_frames(frame, "trades", pl.DataFrame)
+    t_ns, known_ns = times(frame, "trades", known="known_at" if "known_at" in frame.columns else "capture_ts")
     if (t_ns[1:] < t_ns[:-1]).any():
         raise InputUnreadable("trades are not in order of time", hint="Sort them by timestamp and trade_seq")
-    _refuse_unusable(frame)
-    side = _column(frame, "trades", "side")
+    price, amount = _usable(frame, "price"), _usable(frame, "amount")
+    side = _sides(frame, "trades", "buy", "sell", None)
     codes = (side == "buy").cast(pl.Int8).fill_null(0) - (side == "sell").cast(pl.Int8).fill_null(0)
-    price, amount = numbers(frame, "trades", "price"), numbers(frame, "trades", "amount")
     return GivenTrades(t_ns, known_ns, flags(frame, "trades", "gap_before"), codes.to_numpy().copy(), price, amount)
+
+
+def _usable(trades: pl.DataFrame, name: str) -> Floats:
+    """Prices or amounts, each of which can be one.
+
+    Raises: InputUnreadable that names the first that cannot.
+    """
+    values = numbers(trades, "trades", name)
+    bad = np.flatnonzero(~((values > 0) & (values < LIMIT)))
+    if len(bad):
+        told = trades[name][int(bad[0])]
+        raise InputUnreadable(f"{name} of trade {bad[0]} is {told}", hint="It must be above 0 and below 2^60")
+    return values
+
+
+def _sides(frame: pl.DataFrame, what: str, *words: str | None) -> pl.Series:
+    side = _column(frame, what, "side")
+    if odd := set(side.unique()) - set(words):
+        raise InputUnreadable(
+            f"side of {what} is {odd.pop()!r}", hint=f"It must be {', '.join(word or 'null' for word in words)}"
+        )
+    return side
 
 
 def _column(frame: pl.DataFrame, what: str, name: str) -> pl.Series:
@@ -166,8 +181,8 @@ def times(frame: pl.DataFrame, what: str, *, known: str, fallback: str | None = 
     Raises: InputUnreadable for a column that is missing or of a wrong type, or a row without a time.
     """
     moments = _column(frame, what, "timestamp")
-    t_ns = _ns(moments, what)
-    unknown = _ns(frame[known], what) if known in frame.columns else None
+    t_ns = nanoseconds(moments, what)
+    unknown = nanoseconds(frame[known], what) if known in frame.columns else None
     is_null = moments.is_null().to_numpy() if moments.null_count() else None
     if is_null is not None:
         if unknown is None or fallback is None or frame[fallback].is_null().to_numpy()[is_null].any():
@@ -181,13 +196,23 @@ def times(frame: pl.DataFrame, what: str, *, known: str, fallback: str | None = 
     return t_ns, unknown
 
 
-def _ns(moments: pl.Series, what: str) -> Int64s:
+def nanoseconds(moments: pl.Series, what: str) -> Int64s:
+    """Times in ns since 1970, of nulls 0.
+
+    Raises: InputUnreadable for what are no times in UTC, or none that 64 bits can tell in ns.
+    """
     if not isinstance(moments.dtype, pl.Datetime) or moments.dtype.time_zone is None:
         raise InputUnreadable(
             f"column {moments.name!r} of {what} is {moments.dtype}", hint="Times are Datetime with time zone UTC"
         )
-    whole = moments.to_physical().fill_null(0).to_numpy()
-    return np.ascontiguousarray(whole * _NS[moments.dtype.time_unit])
+    whole, unit_ns = moments.to_physical().fill_null(0).to_numpy(), _NS[moments.dtype.time_unit]
+    beyond = np.flatnonzero((whole > _LAST_NS // unit_ns) | (whole < -_LAST_NS // unit_ns))
+    if len(beyond):
+        raise InputUnreadable(
+            f"{moments.name} of {what} is {moments[int(beyond[0])]}",
+            hint="Times are from 1678 to 2262: is the unit right?",
+        )
+    return np.ascontiguousarray(whole * unit_ns)
 
 
 def numbers(frame: pl.DataFrame, what: str, name: str) -> Floats:

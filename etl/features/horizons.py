@@ -10,9 +10,8 @@ import numpy as np
 from etl.features.declared import Feature, StatefulFamily
 from etl.features.options import FeatureOptions, seconds_label
 from etl.features.rows import Floats, Int64s, Rows
-from etl.features.windows import TimeSums, Windowed
+from etl.features.windows import LARGEST, TimeSums, Windowed
 
-_BEYOND = 1e100  # no number of a market; its square could not be taken back from a sum
 _ROWS_AT_ONCE = 16_384  # of 5 horizons: some MB, however many rows there are
 
 
@@ -61,7 +60,7 @@ class HorizonFamily(StatefulFamily):
     def update(self, rows: Rows) -> dict[str, Floats]:
         """The features of these rows."""
         terms = np.column_stack(self.terms(rows))
-        terms[~(np.abs(terms) < _BEYOND)] = np.nan
+        terms[~(np.abs(terms) <= LARGEST)] = np.nan
         out = {
             f"{one.name}_{seconds_label(h)}": np.empty(len(rows)) for one in self.each for h in self._options.horizons
         }

@@ -11,6 +11,7 @@ import numpy as np
 from etl.compiled import kernel
 from etl.features.book_levels import ASK, BID, load, set_level, show
 from etl.features.checksums import UNKNOWN, checksum_of, decimals_that_fit
+from etl.features.decimals import LIMIT
 from etl.features.emission import (
     CHECKED,
     CHECKSUM_BREAKS,
@@ -129,7 +130,7 @@ def _fit(clock, update_id, prev_update_id):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _is_possible(price, size):  # type: ignore[no-untyped-def]
-    return 0.0 < price < np.inf and 0.0 <= size < np.inf
+    return 0.0 < price < LIMIT and 0.0 <= size < LIMIT
 
 
 @kernel()

@@ -8,9 +8,11 @@ import polars as pl
 
 from etl.features.declared import Feature, column, family_types
 from etl.features.families.motion import Motion
+from etl.features.given import nanoseconds, refuse_other_frames
 from etl.features.horizons import HorizonFamily
 from etl.features.options import FeatureOptions
 from etl.features.rows import Bools, Floats, Int64s, Rows, RowTrades
+from etl.features.windows import LARGEST
 from shared.errors import InputUnreadable
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
@@ -23,7 +25,6 @@ _NUMBERS = (
     "last_trade_price",
 )  # fmt: skip
 _STAND_IN = {"log_return": ("mid_price",), "relative_spread": ("mid_price", "spread")}
-_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000}
 
 
 def compute_rolling_features(frame: Frame, *, features: Sequence[str] | None = None, **options: Any) -> Frame:
@@ -53,8 +54,7 @@ def compute_rolling_features(frame: Frame, *, features: Sequence[str] | None = N
     [None, None, 0.014072, 0.014072]
     """
     chosen = FeatureOptions.of(options)
-    if not isinstance(frame, (pl.DataFrame, pl.LazyFrame)):
-        raise InputUnreadable(f"rows are a {type(frame).__name__}", hint="Give a DataFrame or LazyFrame of polars")
+    refuse_other_frames(frame, "rows", pl.DataFrame, pl.LazyFrame)
     schema = frame.collect_schema()
     _check(schema)
     wanted = _wanted(schema.names(), features, chosen)
@@ -146,7 +146,7 @@ def _computed(frame: pl.DataFrame, wanted: Sequence[Feature], options: FeatureOp
 
 def _rows(frame: pl.DataFrame, options: FeatureOptions) -> Rows:
     """The rows as kernels see them; what the frame does not have is NaN, or nothing."""
-    n, t_ns = len(frame), _ns(frame["timestamp"])
+    n, t_ns = len(frame), nanoseconds(frame["timestamp"], "rows")
     if frame["timestamp"].null_count() or (t_ns[1:] < t_ns[:-1]).any():
         raise InputUnreadable("rows are not in order of time", hint="Sort them by timestamp, and drop those without")
     is_reset = _resets(frame, t_ns, options)
@@ -155,7 +155,7 @@ def _rows(frame: pl.DataFrame, options: FeatureOptions) -> Rows:
     none, none_whole = np.empty(0), np.empty(0, np.int64)
     rows = Rows(
         t_ns=t_ns,
-        book_ns=_ns(frame["book_ts"]) if "book_ts" in frame.columns else t_ns,
+        book_ns=nanoseconds(frame["book_ts"], "rows") if "book_ts" in frame.columns else t_ns,
         known_ns=t_ns,
         bid_price=nothing,
         bid_size=sizes[0],
@@ -202,16 +202,10 @@ def _levels(frame: pl.DataFrame, side: str, options: FeatureOptions) -> Floats:
     return np.column_stack([_numbers(frame, f"{side}{i}") for i in range(deep)])
 
 
-def _ns(times: pl.Series) -> Int64s:
-    unit = times.dtype.time_unit  # type: ignore[attr-defined]
-    whole: Int64s = times.to_physical().fill_null(0).to_numpy() * _NS[unit]
-    return whole
-
-
 def _numbers(frame: pl.DataFrame, name: str) -> Floats:
-    """A column, NaN where it is null, not finite or not there at all."""
+    """A column, NaN where it is null, beyond `LARGEST` or not there at all."""
     if name not in frame.columns:
         return np.full(len(frame), np.nan)
     values: Floats = frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
-    values[np.isinf(values)] = np.nan
+    values[np.abs(values) > LARGEST] = np.nan
     return values

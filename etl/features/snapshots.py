@@ -3,6 +3,7 @@
 import numpy as np
 
 from etl.compiled import kernel
+from etl.features.decimals import LIMIT
 from etl.features.emission import (
     FILLED_ROWS,
     GAPS,
@@ -92,7 +93,7 @@ def clean(memory, levels, direction, room):  # type: ignore[no-untyped-def]
     is_sorted = True  # strictly, best first
     for i in range(len(prices)):
         price, size = prices[i], sizes[i]
-        if 0.0 < price < np.inf and 0.0 < size < np.inf:
+        if 0.0 < price < LIMIT and 0.0 < size < LIMIT:
             keys[n], kept[n] = price * direction, size
             is_sorted &= n == 0 or keys[n] < keys[n - 1]
             n += 1

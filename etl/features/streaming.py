@@ -17,10 +17,9 @@ from etl.features.decimals import decimal
 from etl.features.regression import TimeLines
 from etl.features.rows import Floats, Int64s
 from etl.features.saved import Arrays, SavedArray, restore, saved
-from etl.features.windows import TimeSums
+from etl.features.windows import LARGEST, TimeSums
 from shared.errors import StateMismatch
 
-LIMIT = 1e100  # of values: products of them are far from infinite
 _ITEM_NS = 10**9  # items without times are a second apart
 _LONGEST = 2**31  # items or seconds of a window
 _SHORTEST_S = 1e-9
@@ -279,7 +278,7 @@ class VPINCalculator(Statistic):
 def _known(value: float | None) -> Floats:
     """A value in an array, NaN for one that is missing."""
     number = math.nan if value is None else float(value)
-    if abs(number) > LIMIT:
+    if abs(number) > LARGEST:
         raise ValueError(f"values must be within 1e100, was {value}")
     return np.array([number])
 

@@ -7,6 +7,7 @@ import polars as pl
 
 from etl.features.declared import Family, StatelessFamily, column, computed, families
 from etl.features.events import BookEvents
+from etl.features.given import refuse_other_frames
 from etl.features.options import FeatureOptions
 from etl.features.rows import Rows
 from shared.errors import InputUnreadable
@@ -43,6 +44,7 @@ def extract_structural_features(books: Frame, **options: Any) -> Frame:
     (100.0, 0.1111111111111111, 0.0, 5.0)
     """
     chosen = FeatureOptions.of(options)
+    refuse_other_frames(books, "books", pl.DataFrame, pl.LazyFrame)
     if isinstance(books, pl.LazyFrame):
         nothing = pl.DataFrame(schema=books.collect_schema())
         return books.map_batches(
@@ -53,9 +55,7 @@ def extract_structural_features(books: Frame, **options: Any) -> Frame:
             slice_pushdown=True,
             streamable=True,
         )
-    if isinstance(books, pl.DataFrame):
-        return _extracted(books, chosen)
-    raise InputUnreadable(f"books are a {type(books).__name__}", hint="Give a DataFrame or LazyFrame of polars")
+    return _extracted(books, chosen)
 
 
 def _extracted(books: pl.DataFrame, options: FeatureOptions) -> pl.DataFrame:

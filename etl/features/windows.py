@@ -16,6 +16,7 @@ from etl.features.saved import Arrays
 from etl.features.tails import Tail
 
 REBUILT_EVERY = 1 << 16  # rows
+LARGEST = 1e100  # of values: the square of a larger one could not be taken back from a sum
 
 
 @dataclass(frozen=True)

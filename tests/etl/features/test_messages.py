@@ -139,7 +139,7 @@ def test_order_flow_is_of_every_message_and_says_so() -> None:
 
 
 def test_a_side_that_is_none_is_refused() -> None:
-    with pytest.raises(InputUnreadable, match="side of an l2 row is 'buy'"):
+    with pytest.raises(InputUnreadable, match="side of l2 is 'buy'"):
         BookEvents(EVERY_EVENT).update(frame_of(message(S, 0, [("buy", 1.0, 1.0)])), None)
 
 

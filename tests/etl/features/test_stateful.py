@@ -50,7 +50,7 @@ def test_every_window_has_a_name_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("bad", "problem"),
     [
-        ({"side": "BUY"}, "side of a trade is 'BUY'"),
+        ({"side": "BUY"}, "side of trades is 'BUY'"),
         ({"price": math.nan}, "price of trade 1 is nan"),
         ({"price": None}, "price of trade 1 is None"),
         ({"amount": 0.0}, "amount of trade 1 is 0.0"),
