@@ -68,7 +68,7 @@ def orderbook(
         table = next(table for table in tables if planned(lake, table, key, where))
         seen = before.position if before else {}
         arrivals = Arrivals(lake, table, key, where, columns=COLUMNS[table], seen=seen)
-        return BookWork(Place(lake, key, where, period, trades, state_path, options), arrivals, before)
+        return BookWork(Place(lake, key, period, trades, state_path, options), arrivals, before)
 
     run(Asked("orderbook", lake, out, state_path, limit, dry_run), keys, opened)
 
@@ -100,7 +100,7 @@ def trades(
     options = feature_options(settings)
 
     def opened(key: StreamKey, before: RunState | None) -> TradeWork:
-        return TradeWork(Place(lake, key, where, period, trades, state_path, options), before)
+        return TradeWork(Place(lake, key, period, trades, state_path, options), before)
 
     run(Asked("trade_features", lake, out, state_path, limit, dry_run), keys, opened)
 

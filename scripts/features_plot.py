@@ -1,5 +1,6 @@
 """`daedalus features plot`: the book of one symbol and its features, as a picture or a page."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 
 from config.config import DEFAULT_FILE, load_config
 from etl.core.config import FilterSpec, StreamKey
+from etl.tapes.lake import silver_streams
 from scripts.bars_file import collected
 from scripts.bars_plot import FORMS, written
 from scripts.config_commands import ConfigFile
@@ -17,13 +19,13 @@ from scripts.features_figure import drawing
 from scripts.features_page import features_page
 from scripts.features_run import chosen
 from scripts.moments import between, period
-from scripts.stream_options import Exchanges, Symbols
+from scripts.stream_options import Exchanges, Symbols, streams_of
 from shared.errors import InputUnreadable
-from shared.partitioning import Lake, Partition
+from shared.partitioning import Lake
 from storage.lake import plan, scan
 
 _TABLE = "silver_orderbook"
-_SPAN = timedelta(hours=1)
+_SPAN, _TICK = timedelta(hours=1), timedelta(microseconds=1)
 
 
 def plot(
@@ -40,16 +42,19 @@ def plot(
     """Draw the book of one symbol as a heat map, its spread, flows, volatility and VPIN, and flow against returns."""
     if output.suffix not in FORMS:
         raise InputUnreadable(f"{output}: pictures are {' or '.join(FORMS)}", hint="Name one, as --output book.png")
-    first, last = period(since, until)
-    if first and not last:
-        last = first + _SPAN
-    rows, key = _of_files(file, exchange, symbol) if file else _of_lake(load_config(config).lake(), exchange, symbol)
+    asked = period(since, until)
+    if file:
+        rows, key = _of_files(file, exchange, symbol)
+        first, last = _span(asked, rows)
+    else:
+        lake = load_config(config).lake()
+        key = _stream_of(lake, exchange, symbol)
+        stream = FilterSpec((key.exchange,), (key.symbol,))
+        first, last = _span(asked, pl.scan_parquet(plan(lake, _TABLE, stream)[-1], hive_partitioning=False))
+        rows = scan(lake, _TABLE, replace(stream, since=first, until=last + _TICK))
+    # A row belongs to the time before its stamp.
+    rows = rows.filter(pl.col("timestamp") > first, pl.col("timestamp") <= last)
     name = " ".join(filter(None, key))
-    if not first:
-        ends = pl.col("timestamp").filter(pl.col("timestamp") < last) if last else pl.col("timestamp")
-        end = collected(rows.select(ends.max()), name).item()
-        first = end - _SPAN if end else None
-    rows = _within(rows, first, last)
     found = drawn(rows, exchange=key.exchange, symbol=key.symbol)
     if found is None:
         raise InputUnreadable(
@@ -61,23 +66,28 @@ def plot(
     typer.echo(f"{output}: {found.n_rows:,} rows of {name}")
 
 
-def _of_lake(lake: Lake, exchange: list[str] | None, symbol: list[str] | None) -> tuple[pl.LazyFrame, StreamKey]:
-    where = FilterSpec(tuple(exchange or ()), tuple(symbol or ()))
-    try:
-        files = plan(lake, _TABLE)
-    except InputUnreadable:
-        files = []
-    there = sorted({StreamKey(part.exchange, part.symbol) for part in map(Partition.parse, files)})
+def _stream_of(lake: Lake, exchange: list[str] | None, symbol: list[str] | None) -> StreamKey:
+    where = streams_of(exchange, symbol)
+    there = silver_streams(lake, FilterSpec(), table="orderbook")
     hint = "Run `daedalus watch --once` first, or name a file with --input: `daedalus features orderbook`"
-    key = _one(chosen(lake, there, where, what="features of books", hint=hint))
-    return scan(lake, _TABLE, FilterSpec((key.exchange,), (key.symbol,))), key
+    return _one(chosen(lake, there, where, what="features of books", hint=hint))
+
+
+def _span(asked: tuple[datetime | None, datetime | None], newest: pl.LazyFrame) -> tuple[datetime, datetime]:
+    """From when to when; where an end is not said, an hour, at last that with which the newest rows end."""
+    first, last = asked
+    if first is None:
+        last = last or collected(newest.select(pl.col("timestamp").max()), "the newest rows").item()
+        assert last, "a file of a stream has a row of it"
+        return last - _SPAN, last
+    return first, last or first + _SPAN
 
 
 def _of_files(
     files: list[Path], exchange: list[str] | None, symbol: list[str] | None
 ) -> tuple[pl.LazyFrame, StreamKey]:
     """The rows of files that runs of `daedalus features orderbook` wrote."""
-    where = FilterSpec(tuple(exchange or ()), tuple(symbol or ()))
+    where = streams_of(exchange, symbol)
     for file in files:
         if not file.is_file():
             raise InputUnreadable(f"{file}: no such file", hint="Write one with `daedalus features orderbook`")
@@ -104,14 +114,6 @@ def _one(keys: list[StreamKey]) -> StreamKey:
             f"a picture is of one stream; there are {names}", hint="Choose with --exchange and --symbol"
         )
     return keys[0]
-
-
-def _within(rows: pl.LazyFrame, first: datetime | None, last: datetime | None) -> pl.LazyFrame:
-    """A row belongs to the time before its stamp."""
-    time = pl.col("timestamp")
-    if first:
-        rows = rows.filter(time > first)
-    return rows.filter(time <= last) if last else rows
 
 
 def _title(found: Drawn) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from etl.core.config import FilterSpec, StreamKey
+from etl.core.config import StreamKey
 from etl.features.options import FeatureOptions
 from etl.features.stateful import StatefulFeatureProcessor
 from etl.features.ticker import ticker_features
@@ -35,8 +35,7 @@ class Place:
 
     lake: Lake
     key: StreamKey
-    where: FilterSpec  # times, by years to hours
-    period: Period  # the same times
+    period: Period
     trades: Path | None = None  # a file of trades in place of silver
     state_path: Path | None = None
     options: FeatureOptions = FeatureOptions()  # noqa: RUF009 - frozen
@@ -94,7 +93,7 @@ class BookWork(Work):
         self._processor = StatefulFeatureProcessor(state=state, **options)
         self._beside: TradesBeside | None = None
         self.traded = str(place.trades or "silver")
-        self._last_us: int | None = None
+        self._last_us = self.position.get(TRADES_US)
         self._counts_before = dict(self._processor.counts)
 
     def portions(self) -> Iterator[pl.DataFrame]:

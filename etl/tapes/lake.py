@@ -21,10 +21,10 @@ SILVER_COLUMNS = (
 )  # fmt: skip
 
 
-def silver_streams(lake: Lake, where: FilterSpec) -> list[StreamKey]:
-    """The wanted streams that silver has trades of, by name."""
+def silver_streams(lake: Lake, where: FilterSpec, *, table: str = "trades") -> list[StreamKey]:
+    """The wanted streams that silver has rows of a table of, by name."""
     folders = (
-        folder for folder in lake.silver("trades").glob("exchange=*/symbol=*") if next(folder.rglob("*.parquet"), None)
+        folder for folder in lake.silver(table).glob("exchange=*/symbol=*") if next(folder.rglob("*.parquet"), None)
     )
     keys = (StreamKey(*(part.partition("=")[2] for part in folder.parts[-2:])) for folder in folders)
     return sorted(key for key in keys if where.allows(key))

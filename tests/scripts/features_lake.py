@@ -55,7 +55,8 @@ def features_lake(folder: Path) -> Path:
     lake = Lake.under(folder / "lake")
     whole = books_and_trades(1, seconds=60)
     half = len(whole) // 2
-    Recorder(lake, "kraken").record([whole[:half], whole[half:]])
+    late = next(row for row in whole if isinstance(row, OrderBook))  # comes again, when it is old
+    Recorder(lake, "kraken").record([whole[:half], [late, *whole[half:]]])
     Recorder(lake, "bitfinex").record([changes(whole)])
     Recorder(lake, "okx").record([[row for row in whole if isinstance(row, OrderBook)]])
     executor = TransformExecutor(EtlOptions(lake, disk=Disk(durable=False)))

@@ -190,20 +190,21 @@ def test_crossed_and_one_sided_rows_are_no_holes_in_the_drawing(rows: pl.DataFra
 def test_mistakes_get_one_line(config: Path, rows: pl.DataFrame, tmp_path: Path) -> None:
     crossed = tmp_path / "crossed.parquet"
     rows.with_columns(mid_price=pl.lit(None, dtype=pl.Float64)).write_parquet(crossed)
+    empty = tmp_path / "empty.parquet"
+    rows.clear().write_parquet(empty)
     out, bars, torn = tmp_path / "x.png", tmp_path / "bars.parquet", tmp_path / "torn.parquet"
     pl.DataFrame({"close": [1.0]}).write_parquet(bars)
     torn.write_bytes(bars.read_bytes()[:-9])
     for args, words in (
         (("-c", config, "-o", out), "a picture is of one stream; there are kraken BTC-USD, okx BTC-USD"),
         (("-c", config, "--symbol", "SOL-USD", "-o", out), "no symbol 'SOL-USD'"),
-        (("-c", config, "--exchange", "okx", "--until", "2026-01-01", "-o", out), "no row with a valid book"),
-        (
-            ("-c", config, "--exchange", "okx", "--since", "2026-01-01", "-o", out),
-            "no row with a valid book from 2026-01-01",
-        ),
+        (("-c", config, "--exchange", "okx", "--until", "2026-01-01", "-o", out), "silver_orderbook has no file for"),
+        (("-c", config, "--exchange", "okx", "--since", "2026-01-01", "-o", out), "since 2026-01-01 00:00:00 UTC"),
+        (("-i", crossed, "--until", "2026-01-01", "-o", out), "no row with a valid book from 2025-12-31 23:00:00"),
         (("-c", config, "--exchange", "okx", "-o", tmp_path / "x.gif"), "pictures are .png or .html"),
         (("-c", config, "--exchange", "okx", "-o", tmp_path / "none" / "x.png"), "cannot be written"),
         (("-i", crossed, "-o", out), "no row with a valid book"),
+        (("-i", empty, "-o", out), "there are none"),
         (("-i", tmp_path / "none.parquet", "-o", out), "none.parquet: no such file"),
         (("-i", torn, "-o", out), "torn.parquet: cannot be read"),
         (("-i", bars, "-o", out), "bars.parquet: no column 'timestamp'"),
