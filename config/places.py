@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from config.section import Address, Directory, Folder, Legacy, Secret, Section, refuse
+from config.section import Directory, Folder, Legacy, RestAddress, Secret, Section, refuse
 from shared.partitioning import Lake
 
 _OURS = {"staging", "published", "quarantine", "quality"}  # folders beside those of the settings that are not
@@ -16,6 +16,10 @@ class LocalPlace(Section):
 
     type: Literal["local"] = "local"
     """Where the files live."""
+
+    def options(self) -> dict[str, Any]:
+        """The plain values that `storage.factory` takes."""
+        return self.model_dump()
 
 
 class S3Place(Section):
@@ -29,12 +33,33 @@ class S3Place(Section):
     """What every key begins with."""
     region: str | None = None
     """The bucket's region; null: as the environment says."""
-    endpoint_url: Address | None = None
+    endpoint_url: RestAddress | None = None
     """Address of an S3-compatible store; null: AWS."""
     access_key_id: Secret = None
     """Null: the machine's own credentials are used."""
     secret_access_key: Secret = None
     """Belongs to `access_key_id`."""
+    anonymous: bool = False
+    """true: requests are not signed, as a public bucket allows."""
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    """Where the bucket's name stands: in the path or in the host's name; auto: as the endpoint suggests."""
+    ca_file: Directory | None = None
+    """Certificates (PEM) to trust for this store; null: the machine's own."""
+    part_mb: Annotated[int, Field(ge=5, le=5120)] = 8
+    """A larger file goes up in parts of this size."""
+    parts_at_once: Annotated[int, Field(ge=1, le=64)] = 2
+    """Parts of one file that are under way together; with `part_mb`, what one upload takes of memory."""
+    attempts_max: Annotated[int, Field(ge=1, le=100)] = 5
+    """How often one request is tried, with growing pauses, before the work on that file is put off."""
+    timeout_s: Annotated[float, Field(ge=0.1, le=3600)] = 60.0
+    """Longest wait for a connection, and for the next bytes of an answer."""
+
+    def options(self) -> dict[str, Any]:
+        """The plain values that `storage.factory` takes, secrets in the open: to be handed on, never shown."""
+        values = self.model_dump()
+        return {
+            key: value.get_secret_value() if isinstance(value, SecretStr) else value for key, value in values.items()
+        }
 
 
 def _local_unless_said(found: Any) -> Any:

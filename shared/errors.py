@@ -11,6 +11,12 @@
       PortInUse            a local server cannot have its port
       StateMismatch        a checkpoint belongs to other options or another version
       InputUnreadable      a file a user named cannot be read as what it should be
+      StorageFailed        an object store did not do what was asked
+        StorageRefused     it said no, and will again until a person acts: credentials, bucket, clock, address
+        StorageUnreachable no answer, or "later": what was asked may or may not have happened, try again
+        ObjectMissing      there is nothing under that key
+        ObjectConflict     the object is not in the state that a conditional request named; nothing was changed
+        ObjectDamaged      what arrived is not what was sent
 
 A caller's mistake is a `ValueError` at construction; a broken invariant of ours is an `assert`.
 """
@@ -102,3 +108,38 @@ class StateMismatch(DaedalusError):
 
 class InputUnreadable(DaedalusError):
     """A file that a user named cannot be read as what it should be."""
+
+
+class StorageFailed(DaedalusError):
+    """An object store did not do what was asked; `place` names the store, or one object of it, without secrets."""
+
+    def __init__(self, place: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{place}: {reason}", hint=hint)
+        self.place, self.reason = place, reason
+
+
+class StorageRefused(StorageFailed):
+    """The store said no, and will again until a person acts."""
+
+
+class StorageUnreachable(StorageFailed):
+    """No answer, or one that means "later": what was asked may or may not have happened; try again later."""
+
+    hint = "Nothing is lost here; check the network and the store if this goes on"
+
+
+class ObjectMissing(StorageFailed):
+    """There is nothing under that key."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place, "no such object")
+
+
+class ObjectConflict(StorageFailed):
+    """An object is not in the state that a conditional request named: it is there, gone or another; nothing changed."""
+
+
+class ObjectDamaged(StorageFailed):
+    """What arrived is not what was sent; nothing of it was kept, so that it may be asked for again."""
+
+    hint = "It is safe to try again; if it goes on, suspect a proxy, the store or this machine's memory"

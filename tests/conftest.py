@@ -10,6 +10,8 @@ from hypothesis import settings
 
 from tests.crash_figures import crash_figures as crash_figures
 from tests.crash_figures import summary
+from tests.s3_servers import ministack as ministack
+from tests.s3_servers import rclone as rclone
 from tests.small_disk import small_disk as small_disk
 
 settings.register_profile("house", deadline=None)  # no test asserts on time

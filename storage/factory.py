@@ -1,0 +1,27 @@
+"""The object store that a place of the settings means."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from storage.base import ObjectStore
+from storage.local import LocalStorage
+
+
+def object_store(place: Mapping[str, Any], *, root: Path) -> ObjectStore:
+    """The store of a place, as `config.places` gives its options: the folder `root`, or a bucket.
+
+    Asks nothing of the network yet. Raises: SettingsInvalid, StorageRefused.
+
+    >>> object_store({"type": "local"}, root=Path("data/raw/ready")).name
+    'data/raw/ready'
+    """
+    options = dict(place)
+    kind = options.pop("type")
+    if kind == "local":
+        return LocalStorage(root)
+    assert kind == "s3", kind
+    from storage.s3 import S3Storage  # boto3 takes 0.2 s to import, and a local lake needs none of it
+    from storage.s3_options import S3Options
+
+    return S3Storage(S3Options(**options))
