@@ -23,7 +23,7 @@ class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Options of the features of order books. Lengths of time in seconds, sizes in base units unless the name says."""
 
     max_levels: Annotated[int, Meta(ge=1, le=200)] = 20
-    """Levels of each side that are used."""
+    """Levels of each side that are used; give no more than are captured, else no feature knows where books are cut."""
     hf_emit_interval: Annotated[float, Meta(ge=0, le=3600)] = 1.0
     """Seconds between rows; 0: a row for every update of the book."""
     max_state_staleness_seconds: Seconds = 300.0
