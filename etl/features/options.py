@@ -53,7 +53,7 @@ class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ofi_decay_alpha: Annotated[float, Meta(ge=0, le=1000)] = 0.5
     """Decay of the levels' weights."""
     ofi_decay_kind: Literal["exp", "power"] = "exp"
-    """exp: weights exp(-alpha m); power: alpha ** m, alpha at most 1."""
+    """exp: weights exp(-alpha m); power: alpha ** m."""
     use_dynamic_spread_regime: bool = True
     """Whether the regime goes by the spreads of the last window; false: by tight_spread_threshold alone."""
     spread_regime_window: Annotated[float, Meta(ge=1e-6, le=3600)] = 300.0
@@ -126,8 +126,6 @@ class FeatureOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ValueError("spread_tight_percentile must be below spread_wide_percentile")
         if 0 < self.hf_emit_interval < 1e-6:
             raise ValueError(f"hf_emit_interval must be 0 or at least 1e-6, was {self.hf_emit_interval}")
-        if self.ofi_decay_kind == "power" and self.ofi_decay_alpha > 1:
-            raise ValueError(f"ofi_decay_alpha must be at most 1 where it is a power, was {self.ofi_decay_alpha}")
         if (self.vpin_bucket_volume or 0) * self.vpin_window_buckets >= 2**62:
             raise ValueError("vpin_bucket_volume x vpin_window_buckets must be below 2^62")
 

@@ -28,7 +28,7 @@ from shared.errors import InputUnreadable
         ({"kyle_lambda_window": 1e-10}, "kyle_lambda_window.* >= 1e-06"),
         ({"hf_emit_interval": 1e-10}, "hf_emit_interval must be 0 or at least 1e-6"),
         ({"bar_durations": (60, 10**12)}, "bar_durations.* <= 604800"),
-        ({"ofi_decay_kind": "power", "ofi_decay_alpha": 2}, "ofi_decay_alpha must be at most 1"),
+        ({"ofi_decay_kind": "power", "ofi_decay_alpha": 1e300}, "ofi_decay_alpha.* <= 1000"),
         ({"vpin_bucket_volume": 1e-19}, "vpin_bucket_volume.* >= 1e-18"),
         ({"vpin_bucket_volume": 1e18}, "vpin_bucket_volume x vpin_window_buckets must be below"),
         ({"vpin_window_buckets": 10**12}, "vpin_window_buckets.* <= 10000"),
