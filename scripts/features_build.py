@@ -8,6 +8,7 @@ import typer
 from config.config import DEFAULT_FILE, load_config
 from etl.core.config import FilterSpec, StreamKey
 from etl.tapes.arrivals import Arrivals, planned, streams
+from etl.tapes.columns import REQUIRED
 from etl.tapes.files import Period
 from etl.tapes.lake import silver_streams
 from etl.tapes.readers import Table
@@ -17,6 +18,7 @@ from scripts.features_run import Asked, chosen, run
 from scripts.features_state import RunState
 from scripts.features_work import COLUMNS, BookWork, Place, TickerWork, TradeWork
 from scripts.stream_options import Exchanges, Symbols
+from shared.errors import InputUnreadable
 from shared.partitioning import UNITS, unit_span
 
 _CAPTURE = "Capture some first: daedalus ingest"
@@ -35,6 +37,7 @@ Limit: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Read at most 
 DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Say what would be read and written.")]
 Out: TypeAlias = Annotated[Path, typer.Option(help="A .parquet file (one stream), or a folder.")]
 _FOLDER = Path("features")
+_SHOWN_MAX = 12  # names of columns in a message
 
 
 def orderbook(
@@ -62,13 +65,13 @@ def orderbook(
     keys = chosen(lake, sorted(set(there)), where, what="books", hint=_CAPTURE)
     options = feature_options(settings)
     if trades:
-        Table(trades)  # refuses what is no file of trades
+        _require_trades(trades)
 
     def opened(key: StreamKey, before: RunState | None) -> BookWork:
         table = next(table for table in tables if planned(lake, table, key, where))
         seen = before.position if before else {}
         arrivals = Arrivals(lake, table, key, where, columns=COLUMNS[table], seen=seen)
-        return BookWork(Place(lake, key, period, trades, state_path, options), arrivals, before)
+        return BookWork(Place(lake, key, period, trades, options), arrivals, before)
 
     run(Asked("orderbook", lake, out, state_path, limit, dry_run), keys, opened)
 
@@ -91,7 +94,7 @@ def trades(
     settings = load_config(config)
     lake, (where, period) = settings.lake(), _which(exchange, symbol, (year, month, day, hour))
     if trades:
-        Table(trades)
+        _require_trades(trades)
         if len(where.exchanges) != 1 or len(where.symbols) != 1:
             raise typer.BadParameter("--trades: say whose they are, with one --exchange and one --symbol")
         keys = [StreamKey(where.exchanges[0], where.symbols[0])]
@@ -100,7 +103,7 @@ def trades(
     options = feature_options(settings)
 
     def opened(key: StreamKey, before: RunState | None) -> TradeWork:
-        return TradeWork(Place(lake, key, period, trades, state_path, options), before)
+        return TradeWork(Place(lake, key, period, trades, options), before)
 
     run(Asked("trade_features", lake, out, state_path, limit, dry_run), keys, opened)
 
@@ -128,6 +131,17 @@ def ticker(
         return TickerWork(Arrivals(lake, "ticker", key, where, columns=COLUMNS["ticker"], seen=seen), before)
 
     run(Asked("ticker", lake, out, state_path, limit, dry_run), keys, opened)
+
+
+def _require_trades(file: Path) -> None:
+    """Make sure that a file has what trades have. Raises: InputUnreadable."""
+    table = Table(file)
+    if missing := [name for name in REQUIRED if name not in table.columns]:
+        there = ", ".join(table.columns[:_SHOWN_MAX]) + (", ..." if len(table.columns) > _SHOWN_MAX else "")
+        raise InputUnreadable(
+            f"{file}: no column {missing[0]!r}; there are {there}",
+            hint=f"Trades have {', '.join(REQUIRED)}, and side where it is known: rename the file's columns",
+        )
 
 
 def _which(

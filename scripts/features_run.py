@@ -17,7 +17,7 @@ from scripts.known_names import stored_names, unknown_names
 from scripts.whole_file import written_whole
 from shared.clock import us_from_utc, utc_from_us
 from shared.disk import Disk, translated
-from shared.errors import InputUnreadable
+from shared.errors import InputUnreadable, StateMismatch
 from shared.filters import FilterSpec
 from shared.partitioning import Lake, Partition
 
@@ -54,7 +54,12 @@ def run(asked: Asked, keys: Sequence[StreamKey], opened: Opened) -> None:
             )
     for key in keys:
         before = features_state.load(asked.state_path) if asked.state_path else None
-        work = opened(key, before)
+        if before and asked.state_path:
+            features_state.require_same(before, (asked.table, *key), path=asked.state_path)
+        try:
+            work = opened(key, before)
+        except StateMismatch as error:  # of the maker, which knows of no file
+            raise StateMismatch(f"{asked.state_path}: {error}", hint=error.hint) from error
         made_of = (asked.table, *key, work.read)
         if before and asked.state_path:
             features_state.require_same(before, made_of, path=asked.state_path)

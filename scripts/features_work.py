@@ -37,7 +37,6 @@ class Place:
     key: StreamKey
     period: Period
     trades: Path | None = None  # a file of trades in place of silver
-    state_path: Path | None = None
     options: FeatureOptions = FeatureOptions()  # noqa: RUF009 - frozen
 
 
@@ -87,9 +86,9 @@ class BookWork(Work):
         self.noun = "changes of books" if arrivals.table == "l2" else "books"
         options = msgspec.structs.asdict(place.options)
         state = None
-        if before and place.state_path:
+        if before:
             kind = type(StatefulFeatureProcessor(**options).snapshot())
-            state = processor_state(before, kind, path=place.state_path)
+            state = processor_state(before, kind)
         self._processor = StatefulFeatureProcessor(state=state, **options)
         self._beside: TradesBeside | None = None
         self.traded = str(place.trades or "silver")
@@ -158,8 +157,8 @@ class TradeWork(Work):
         self._place = place
         options = msgspec.structs.asdict(place.options)
         state = None
-        if before and place.state_path:
-            state = processor_state(before, type(TradeFeatures(**options).snapshot()), path=place.state_path)
+        if before:
+            state = processor_state(before, type(TradeFeatures(**options).snapshot()))
         self._maker = TradeFeatures(state=state, **options)
         self._counts_before = dict(self._maker.counts)
         self.read = str(place.trades or "silver")

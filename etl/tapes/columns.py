@@ -29,6 +29,7 @@ _SIDE = pl.col("side").replace("", None)
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # a number that would be an earlier time is likely one of day
 _LEAST, _LIMIT = 1e-18, 1e20  # what bars hold exactly, with 18 decimal places
 _TOO_FINE = r"\.\d{19,}$"
+_SHOWN_MAX = 20  # names of columns in a message
 _CHARS_SAFE = 15  # a number of so few characters is what its float64 stands for
 
 
@@ -57,13 +58,11 @@ class Layout:
         """
         for name, source in self.columns.items():
             if source not in there:
-                raise InputUnreadable(f"{file}: no column {source!r} for {name}; there are {', '.join(there)}")
+                raise InputUnreadable(f"{file}: no column {source!r} for {name}; {_there_are(there)}")
         wanted = {name: self.columns.get(name, name) for name in (*REQUIRED, *OPTIONAL)}
         for name in REQUIRED:
             if wanted[name] not in there:
-                raise InputUnreadable(
-                    f"{file}: no column {name!r}; there are {', '.join(there)}", hint=_advice(name, there)
-                )
+                raise InputUnreadable(f"{file}: no column {name!r}; {_there_are(there)}", hint=_advice(name, there))
         return {name: source for name, source in wanted.items() if source in there}
 
 
@@ -186,6 +185,11 @@ def _refuse(said: Any, name: str, unit: TimeUnit | None, *, where: str) -> None:
         f"{where}: {name} {found}, expected {wanted}",
         hint=f"{hint}Correct it, or leave such rows out and count them with --skip-bad",
     )
+
+
+def _there_are(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_MAX} more" if len(names) > _SHOWN_MAX else ""
+    return f"there are {', '.join(names[:_SHOWN_MAX])}{more}"
 
 
 def _advice(name: str, there: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import zlib
 from collections.abc import Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.scripts.features_lake import features_lake
 
 ROOT = Path(__file__).parents[2]
 KRAKEN = ("--exchange", "kraken")
+OTHER = "of-another-kind.csv"
 DAY = ("--year", 2026, "--month", 5, "--day", 28)
 
 
@@ -166,6 +168,8 @@ def test_hours_are_those_of_the_lake(tmp_path: Path, lake: Path):
         (("orderbook", "--trades", "none.csv"), "none.csv: there is no such file"),
         (("trades", *KRAKEN, "--symbol", "BTC-USD", "--trades", "none.csv"), "none.csv: there is no such file"),
         (("orderbook", "--trades", "."), "is a folder"),
+        (("orderbook", "--trades", OTHER), "no column 'timestamp'; there are time, p. Trades have timestamp, price"),
+        (("trades", *KRAKEN, "--symbol", "BTC-USD", "--trades", OTHER), "rename the file's columns"),
         (("orderbook", "--symbol", "ETH-USD"), "no symbol 'ETH-USD' in this lake; there are BTC-USD"),
         (("trades", "--exchange", "krakn"), "no exchange 'krakn'"),
         (("trades", "--trades", "t.csv"), "t.csv"),
@@ -177,6 +181,7 @@ def test_hours_are_those_of_the_lake(tmp_path: Path, lake: Path):
     ],
 )
 def test_what_cannot_be_is_one_line(tmp_path: Path, lake: Path, args: tuple[object, ...], words: str):
+    (tmp_path / OTHER).write_text("time,p\n1,2\n")
     assert words in refused(*args, "-c", lake, cwd=tmp_path)
 
 
@@ -207,16 +212,25 @@ def test_a_state_of_anything_else_is_refused(tmp_path: Path, lake: Path, monkeyp
     options = "etl: {channels: {orderbook: {processor_options: {max_levels: 30}}}}\n"
     config.write_text(lake.read_text() + "\n" + options)
     line = refused("orderbook", "-c", config, *KRAKEN, "--state-path", "s", cwd=tmp_path)
-    assert "the state was made with max_levels 20, here it is 30" in line
-    other = msgspec.structs.replace(msgspec.msgpack.decode(state, type=RunState), version=9)
+    assert "s: the state was made with max_levels 20, here it is 30" in line
+    line = refused("trades", "-c", lake, *KRAKEN, "--state-path", "s", cwd=tmp_path)
+    assert "s: is a state of orderbook of kraken BTC-USD from native/orderbook, not of trade_features of" in line
+    other = msgspec.structs.replace(msgspec.msgpack.decode(state[:-4], type=RunState), version=9)
+    flipped = bytearray(state)
+    flipped[len(state) // 2] ^= 1
     for spoilt, words in (
-        (msgspec.msgpack.encode(other), "is a state of version 9, this is version 1"),
-        (state[:-10], "is no state of features"),
-        (b"", "is no state of features"),
-        (b"nothing", "is no state of features"),
+        (_with_crc(msgspec.msgpack.encode(other)), "is a state of version 9, this is version 1"),
+        (bytes(flipped), "s: is damaged"),
+        (state[:-10], "is damaged, or no state of features"),
+        (b"", "no state of features"),
+        (b"nothing", "no state of features"),
     ):
         (tmp_path / "s").write_bytes(spoilt)
         assert words in refused(*run, cwd=tmp_path)
+
+
+def _with_crc(data: bytes) -> bytes:
+    return data + zlib.crc32(data).to_bytes(4)
 
 
 def test_a_damaged_file_of_the_lake_is_named_and_leaves_nothing(tmp_path: Path):
