@@ -39,7 +39,7 @@ class DaedalusError(Exception):
     def line(self) -> str:
         """One line for a person: what, where, what to do next."""
         text = " ".join(str(self).split())
-        return f"{text}. {self.hint}" if self.hint else text
+        return f"{text}{'' if text.endswith('?') else '.'} {self.hint}" if self.hint else text
 
 
 class SettingsInvalid(DaedalusError):

@@ -53,7 +53,11 @@ def test_processor_options_sources_and_folders_reach_the_chains(tmp_path: Path) 
         ),
         (
             "trades: {processor_options: {sign_window: 1}}",
-            "etl.channels.trades.processor_options.sign_window: Expected `int` >= 2",
+            "etl.channels.trades.processor_options.sign_window: found 1, expected whole number, 2 to 100000",
+        ),
+        (
+            "trades: {processor_options: {dedup_window: 0}}",
+            "etl.channels.trades.processor_options.dedup_window: found 0, expected whole number, at least 1",
         ),
         (
             "ticker: {processor_options: {levels: 3}}",
@@ -73,7 +77,15 @@ def test_processor_options_sources_and_folders_reach_the_chains(tmp_path: Path) 
         ),
         (
             "orderbook: {processor_options: {horizons: [5, x]}}",
-            "etl.channels.orderbook.processor_options.horizons[1]: Expected `float`, got `str`",
+            "etl.channels.orderbook.processor_options.horizons: found [5, 'x'], expected list of number, ",
+        ),
+        (
+            "orderbook: {processor_options: {smart_depth_kind: near}}",
+            "processor_options.smart_depth_kind: found 'near', expected one of distance, index",
+        ),
+        (
+            "orderbook: {processor_options: {hf_emit_interval: null}}",
+            "processor_options.hf_emit_interval: found nothing, expected number, 0 to 3600",
         ),
     ],
 )
