@@ -14,7 +14,7 @@ from etl.features.rows import Rows
 from etl.features.saved import SavedArray, other_state, restore, saved
 from shared.errors import StateMismatch
 
-VERSION = 1
+VERSION = 2
 
 
 class FeatureState(msgspec.Struct, frozen=True, kw_only=True):
