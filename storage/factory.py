@@ -21,7 +21,7 @@ def object_store(place: Mapping[str, Any], *, root: Path) -> ObjectStore:
     if kind == "local":
         return LocalStorage(root)
     assert kind == "s3", kind
-    from storage.s3 import S3Storage  # boto3 takes 0.2 s to import, and a local lake needs none of it
+    from storage.s3 import S3Storage  # botocore takes 0.2 s to import, and a local lake needs none of it
     from storage.s3_options import S3Options
 
     return S3Storage(S3Options(**options))

@@ -1,13 +1,15 @@
 """What it takes to speak to a bucket, and the client made of it."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.loaders import create_loader
+from botocore.session import Session
 
 from shared.errors import SettingsInvalid
 from storage.s3_errors import translated
@@ -32,7 +34,7 @@ class S3Options:
     """None: AWS."""
     access_key_id: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
-    """With `access_key_id`, or neither: then the machine's own credentials, as boto3 finds them."""
+    """With `access_key_id`, or neither: then the machine's own credentials, as AWS tools find them."""
     anonymous: bool = False
     """Sign nothing."""
     addressing: Addressing = "auto"
@@ -58,7 +60,7 @@ class S3Options:
 
 
 def client_of(options: S3Options, *, name: str) -> Any:
-    """A client of boto3 that any thread may use; asks nothing of the network. `name` is the store's, for messages."""
+    """A client that any thread may use; asks nothing of the network. `name` is the store's, for messages."""
     config = Config(
         signature_version=UNSIGNED if options.anonymous else "s3v4",
         s3={"addressing_style": options.addressing},
@@ -72,16 +74,23 @@ def client_of(options: S3Options, *, name: str) -> Any:
         response_checksum_validation="when_required",
     )
     with translated(name):
-        session = boto3.session.Session()
-        return session.client(
+        session = Session()
+        session.register_component("data_loader", _loader())
+        return session.create_client(
             "s3",
-            region_name=options.region or session.region_name or "us-east-1",
+            region_name=options.region or session.get_config_variable("region") or "us-east-1",
             endpoint_url=options.endpoint_url,
             aws_access_key_id=options.access_key_id,
             aws_secret_access_key=options.secret_access_key,
             verify=str(options.ca_file) if options.ca_file else None,
             config=config,
         )
+
+
+@cache
+def _loader() -> Any:
+    """The description of S3's protocol, which takes longer to read than a client to make; once for all stores."""
+    return create_loader()
 
 
 def _is_address(url: str | None) -> bool:

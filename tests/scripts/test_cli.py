@@ -11,7 +11,7 @@ import typer
 from config.sources import EXAMPLE
 from scripts import cli, generate_docs, lazy_commands
 
-HEAVY = ["pyarrow", "numba", "ccxt", "polars", "duckdb", "numpy", "pydantic", "structlog", "boto3"]
+HEAVY = ["pyarrow", "numba", "ccxt", "polars", "duckdb", "numpy", "pydantic", "structlog", "botocore"]
 
 
 def run(capsys, *args: str) -> tuple[int, str, str]:

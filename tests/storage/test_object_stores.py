@@ -117,13 +117,6 @@ def test_the_listing_of_a_prefix_cut_anywhere_is_in_the_order_of_the_keys(store)
     assert keys_of(store, "nothing/") == keys_of(store, f"{keys[0]}/") == []
 
 
-def test_a_listing_longer_than_a_page_is_whole(store):
-    keys = [f"many/{number:04d}" for number in range(1005)]
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda key: store.put(key, b""), keys))
-    assert keys_of(store, "many/") == keys
-
-
 def test_what_is_missing_is_said_and_may_be_deleted(store):
     store.put("folder/k", b"x")
     for key in ("none", "none/at/all", "folder", "folder/k/below"):

@@ -242,6 +242,23 @@ def test_a_store_that_ignores_ranges_is_not_resumed_from():
         content_of(store_of(url), "k", start=5)
 
 
+def test_a_listing_longer_than_a_page_is_whole_and_read_as_needed(ministack):
+    store, pages = store_of(ministack, prefix="pages"), []
+
+    def ten_at_once(params, **_):
+        params["MaxKeys"] = 10
+        pages.append(params["Prefix"])
+
+    store._client.meta.events.register("before-parameter-build.s3.ListObjectsV2", ten_at_once)
+    keys = [f"day={day}/{number:02d}" for day in (1, 2) for number in range(25)]
+    for key in keys:
+        store.put(key, b"")
+    assert [found.key for found in store.list("day=1/")] == keys[:25]
+    assert pages == ["pages/day=1/"] * 3
+    assert next(store.list()).key == keys[0]
+    assert len(pages) == 4
+
+
 def test_what_other_tools_put_as_a_folder_is_not_listed(ministack):
     store = store_of(ministack, prefix="others")
     for key in ("day/", "day/.hidden", "day/k"):
