@@ -59,7 +59,8 @@ class LocalStorage:
         path = self._path(key)
         with self._reading(path) as file:
             info = _info(key, os.fstat(file.fileno()))
-            return replace(info, checksum=checksum_of(file))
+            with translated(path):
+                return replace(info, checksum=checksum_of(file))
 
     @contextmanager
     def get(self, key: str, *, start: int = 0, if_match: str | None = None) -> Iterator[ObjectContent]:
@@ -72,7 +73,7 @@ class LocalStorage:
             if start and start >= info.size_bytes:
                 raise ObjectConflict(str(path), f"it has {info.size_bytes} bytes, byte {start} was asked for")
             file.seek(start)
-            yield ObjectContent(info, read_chunks(file), place=str(path), start=start)
+            yield ObjectContent(info, _chunks(file, path), place=str(path), start=start)
 
     def put(self, key: str, content: Content, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """See `ObjectStore`."""
@@ -138,7 +139,7 @@ class LocalStorage:
             if path.is_file():
                 raise
             raise ObjectMissing(str(path)) from error
-        with translated(path), file:
+        with file:
             yield file
 
     def _written(self, key: str, content: Content) -> Path:
@@ -191,6 +192,11 @@ def _info(key: str, found: os.stat_result) -> ObjectInfo:
         etag=_etag(found),
         last_modified=utc_from_us(found.st_mtime_ns // 1000),
     )
+
+
+def _chunks(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    with translated(path):
+        yield from read_chunks(file)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """One behaviour for every store: a folder, and a bucket on a real S3 server (see `tests.s3_servers`)."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -155,6 +156,12 @@ def test_a_resumed_content_is_not_another_one(store):
     store.put("k", b"abcdefghij")
     with pytest.raises(ObjectConflict, match="/k: it"):
         content_of(store, "k", start=5, if_match=etag)
+
+
+def test_what_fails_at_the_taker_is_not_blamed_on_the_store(store):
+    store.put("k", b"x")
+    with pytest.raises(OSError, match="elsewhere"), store.get("k"):
+        raise OSError(errno.ENOSPC, "elsewhere")
 
 
 def test_if_absent_is_won_once(store):
