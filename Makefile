@@ -50,7 +50,7 @@ peers: setup $(PEERS) ## where bars of mlfinpy and RiskLabAI end, beside ours, a
 $(PEERS): tests/benchmarks/peers.txt
 	@rm -rf .bench-venv && $(PYTHON) -m venv .bench-venv \
 	  && .bench-venv/bin/pip install --quiet --disable-pip-version-check -r $< && touch $@ \
-	  || { rm -rf .bench-venv; echo "mlfinpy, RiskLabAI and nautilus_trader cannot be installed: not measured"; }
+	  || { rm -rf .bench-venv; echo "mlfinpy, RiskLabAI, nautilus_trader and hftbacktest cannot be installed: not measured"; }
 
 MINUTES ?= 20
 memory: setup ## one collector with 100 symbols x 3 channels for MINUTES=60: memory, open files, bytes to the disk

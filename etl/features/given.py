@@ -276,11 +276,12 @@ def _side(lists: pl.Series) -> Side:
             hint="A side of a book is a list of structs (price, size), or of pairs, of numbers",
         )
     arrow = lists.to_arrow()
-    offsets = arrow.offsets.to_numpy()
-    starts, stops = offsets[:-1].astype(np.int64), offsets[1:].astype(np.int64)
+    offsets = arrow.offsets.to_numpy().astype(np.int64)
+    first, levels = offsets[0], offsets[-1] - offsets[0]  # part of a larger frame: its levels alone
+    starts, stops = offsets[:-1] - first, offsets[1:] - first
     if lists.null_count():
         stops = np.where(lists.is_null().to_numpy(), starts, stops)
-    prices, sizes = arrow.values.flatten()
+    prices, sizes = arrow.values.slice(first, levels).flatten()
     return Side(starts, stops, _floats(prices), _floats(sizes))
 
 

@@ -50,7 +50,7 @@ def made_by_peers(tasks: Sequence[Task]) -> list[Made] | None:
         work = Path(folder) / "tasks.json"
         work.write_text(json.dumps(told))
         command = [str(PYTHON), "-I", str(_SCRIPT), str(work)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=False, env=_alone())
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=False, env=alone())
     if done.returncode:
         print(f"the peers' process ended with {done.returncode}", file=sys.stderr)
         return None
@@ -78,7 +78,7 @@ def _saved(trades: pl.DataFrame, path: Path) -> str:
     return str(path)
 
 
-def _alone() -> dict[str, str]:
+def alone() -> dict[str, str]:
     """The environment with one thread a library."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     return {**os.environ, **dict.fromkeys(names, "1")}

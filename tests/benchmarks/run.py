@@ -8,16 +8,20 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.log import configure
-from tests.benchmarks import bars, bars_files, ingest, sizes
+from tests.benchmarks import bars, bars_files, features, ingest, sizes
 from tests.benchmarks.ingest import Line
 
-PARTS = {"capture": (ingest.measure, sizes.measure), "bars": (bars.measure, bars_files.measure)}
+PARTS = {
+    "capture": (ingest.measure, sizes.measure),
+    "bars": (bars.measure, bars_files.measure),
+    "features": (features.measure,),
+}
 
 
 def main() -> int:
     """Measure, and print one table; the exit code says whether every target was met."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", choices=PARTS, help="none: both")
+    parser.add_argument("part", nargs="?", choices=PARTS, help="none: all")
     part = parser.parse_args().part
     configure("error", format="text")
     lines = [line for name in PARTS if part in (None, name) for measure in PARTS[name] for line in measure()]
