@@ -8,7 +8,8 @@ import polars as pl
 
 from etl.features import bar_kernels as kernels
 from etl.features import given
-from etl.features.declared import Fact, Feature, column
+from etl.features.columns import columns
+from etl.features.declared import Fact, Feature
 from etl.features.options import FeatureOptions
 from etl.features.saved import Arrays, SavedState, saved
 from etl.features.stateful import moments
@@ -205,5 +206,5 @@ class BookBars:
             "n_reset": n_reset,
         }
         self._counts["bars"] += bars
-        series = [column(one, values[:bars]) for one, values in zip(self.features, made.values, strict=True)]
-        return pl.DataFrame(facts).hstack(series)
+        values = {one.name: of[:bars] for one, of in zip(self.features, made.values, strict=True)}
+        return pl.DataFrame(facts).hstack(columns(self.features, values))

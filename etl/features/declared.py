@@ -121,15 +121,3 @@ def computed(made_by: Mapping[str, Family], rows: Rows) -> dict[str, Floats]:
         whole[rows.is_valid] = valid.columns[name]
         rows.columns[name] = whole
     return rows.columns
-
-
-def column(feature: Feature, values: Floats) -> pl.Series:
-    """A feature's values as people get them: NaN and infinite numbers are null, codes are words."""
-    known = np.isfinite(values)
-    if feature.dtype is pl.Float64:
-        return pl.Series(feature.name, np.where(known, values, np.nan), dtype=pl.Float64, nan_to_null=True)
-    codes = pl.Series(feature.name, np.where(known, values, 0).astype(np.int64))
-    codes = codes.set(pl.Series(~known), None)
-    if feature.dtype is pl.String:
-        return codes.replace_strict(dict(enumerate(feature.words)), default=None, return_dtype=pl.String)
-    return codes.cast(feature.dtype)

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 import numpy as np
 import polars as pl
 
-from etl.features.declared import Feature, column, family_types
+from etl.features.columns import columns
+from etl.features.declared import Feature, family_types
 from etl.features.families.motion import Motion
 from etl.features.given import nanoseconds, refuse_other_frames
 from etl.features.horizons import HorizonFamily
@@ -136,12 +137,10 @@ def _computed(frame: pl.DataFrame, wanted: Sequence[Feature], options: FeatureOp
     rows = _rows(frame.filter(pl.Series(is_book)), options)
     for family in _families(options):
         rows.columns.update(family.update(rows))
-    made = []
-    for feature in wanted:
-        values = np.full(len(frame), np.nan)
-        values[is_book] = rows.columns[feature.name]
-        made.append(column(feature, values))
-    return made
+    made = {feature.name: np.full(len(frame), np.nan) for feature in wanted}
+    for name, values in made.items():
+        values[is_book] = rows.columns[name]
+    return columns(wanted, made)
 
 
 def _rows(frame: pl.DataFrame, options: FeatureOptions) -> Rows:

@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from etl.features.declared import StatefulFamily, column, computed, families
+from etl.features.columns import columns
+from etl.features.declared import StatefulFamily, computed, families
 from etl.features.events import OPTIONS, BookEvents
 from etl.features.options import FeatureOptions
 from etl.features.rows import Rows
@@ -38,6 +39,8 @@ class StatefulFeatureProcessor:
         self.options = FeatureOptions.of(options)
         self._events = BookEvents(self.options)
         self._families = families(self.options)
+        ordered = sorted(self._families.values(), key=lambda family: family.rank)
+        self._features = [feature for family in ordered for feature in family.features]
         if state:
             self._restore(state)
 
@@ -91,9 +94,7 @@ class StatefulFeatureProcessor:
         return {name: family for name, family in self._families.items() if isinstance(family, StatefulFamily)}
 
     def _frame(self, rows: Rows) -> pl.DataFrame:
-        made = computed(self._families, rows)
-        ordered = sorted(self._families.values(), key=lambda family: family.rank)
-        series = [column(feature, made[feature.name]) for family in ordered for feature in family.features]
+        series = columns(self._features, computed(self._families, rows))
         return facts(rows, source=self._events.source).hstack(series)
 
 
@@ -113,7 +114,7 @@ def facts(rows: Rows, *, source: str) -> pl.DataFrame:
             "levels_ask": rows.levels_ask,
             "n_updates": rows.n_updates,
             "n_crossed": rows.n_crossed,
-            "ofi_source": pl.repeat(source, len(rows), dtype=pl.String, eager=True),
+            "ofi_source": pl.Series([source]).new_from_index(0, len(rows)),
         }
     )
 

@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from etl.features.declared import Family, StatelessFamily, column, computed, families
+from etl.features.columns import columns
+from etl.features.declared import Family, StatelessFamily, computed, families
 from etl.features.events import BookEvents
 from etl.features.given import refuse_other_frames
 from etl.features.options import FeatureOptions
@@ -72,10 +73,9 @@ def _extracted(books: pl.DataFrame, options: FeatureOptions) -> pl.DataFrame:
 
 def _features(books: pl.DataFrame, events: BookEvents, made_by: Mapping[str, Family]) -> pl.DataFrame:
     rows = events.each(books)
-    made = computed(made_by, rows)
     ordered = sorted(made_by.values(), key=lambda family: family.rank)
-    series = [column(feature, made[feature.name]) for family in ordered for feature in family.features]
-    return _flags(rows).hstack(series)
+    features = [feature for family in ordered for feature in family.features]
+    return _flags(rows).hstack(columns(features, computed(made_by, rows)))
 
 
 def _flags(rows: Rows) -> pl.DataFrame:

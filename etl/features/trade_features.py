@@ -8,8 +8,9 @@ import polars as pl
 
 from etl.bars.signs import tick_rule
 from etl.features import given
+from etl.features.columns import columns
 from etl.features.decimals import decimals, difference
-from etl.features.declared import Fact, Feature, column
+from etl.features.declared import Fact, Feature
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Int64s
 from etl.features.saved import Arrays, SavedState, saved
@@ -112,9 +113,7 @@ class TradeFeatures:
             self._take(new, made)
             clock[_ORDINAL], clock[_LAST_NS], clock[_KNOWN_NS] = ordinal[-1] + 1, new.t_ns[-1], known_ns[-1]
         facts = {"timestamp": moments(new.t_ns), "known_at": moments(known_ns), "has_gap": new.has_gap}
-        return pl.DataFrame({"ordinal": ordinal, **facts}).hstack(
-            [column(one, made[one.name]) for one in self.features]
-        )
+        return pl.DataFrame({"ordinal": ordinal, **facts}).hstack(columns(self.features, made))
 
     def flush(self) -> pl.DataFrame:
         """No rows: none is open between trades."""
