@@ -1,12 +1,11 @@
 """Frames of books and trades, as people and the lake give them, as the arrays that the kernels read."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
+from etl.features.book_sides import Side, own, side_of
 from etl.features.decimals import LIMIT
 from etl.features.rows import Bools, Floats, Int8s, Int64s
 from shared.errors import InputUnreadable
@@ -14,16 +13,6 @@ from shared.errors import InputUnreadable
 NO_ID = -(2**63)
 _LAST_NS = 2**63 - 2**42  # room for the end of a row's cell
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000}
-_LEVEL = pl.Struct({"price": pl.Float64, "size": pl.Float64})
-
-
-class Side(NamedTuple):
-    """One side of some snapshots: levels `start:stop` are a snapshot's."""
-
-    starts: Int64s
-    stops: Int64s
-    prices: Floats
-    sizes: Floats
 
 
 class Snapshots(NamedTuple):
@@ -94,7 +83,7 @@ def snapshots(books: pl.DataFrame) -> Snapshots:
     Raises: InputUnreadable for a column that is missing or of a wrong type.
     """
     t_ns, known_ns = times(books, "books", known="capture_ts", fallback="capture_ts")
-    bids, asks = (_side(_column(books, "books", name)) for name in ("bids", "asks"))
+    bids, asks = (side_of(_column(books, "books", name)) for name in ("bids", "asks"))
     return Snapshots(t_ns, known_ns, flags(books, "books", "gap_before"), bids, asks)
 
 
@@ -224,7 +213,7 @@ def numbers(frame: pl.DataFrame, what: str, name: str) -> Floats:
     column = _column(frame, what, name)
     if not column.dtype.is_numeric() and column.dtype != pl.Null:
         raise InputUnreadable(f"column {name!r} of {what} is {column.dtype}", hint="It must be numbers")
-    return _own(_filled(column.cast(pl.Float64), float("nan")).to_numpy())
+    return own(_filled(column.cast(pl.Float64), float("nan")).to_numpy())
 
 
 def flags(frame: pl.DataFrame, what: str, name: str, *, needed: bool = False) -> Bools:
@@ -237,7 +226,7 @@ def flags(frame: pl.DataFrame, what: str, name: str, *, needed: bool = False) ->
     column = _column(frame, what, name)
     if column.dtype != pl.Boolean:
         raise InputUnreadable(f"column {name!r} of {what} is {column.dtype}", hint="It must be true or false")
-    return _own(_filled(column, False).to_numpy())
+    return own(_filled(column, False).to_numpy())
 
 
 def _ids(frame: pl.DataFrame, name: str) -> Int64s:
@@ -245,60 +234,9 @@ def _ids(frame: pl.DataFrame, name: str) -> Int64s:
         return np.full(len(frame), NO_ID)
     if not frame[name].dtype.is_integer():
         raise InputUnreadable(f"column {name!r} of l2 is {frame[name].dtype}", hint="It must be whole numbers")
-    return _own(_filled(frame[name].cast(pl.Int64), NO_ID).to_numpy())
+    return own(_filled(frame[name].cast(pl.Int64), NO_ID).to_numpy())
 
 
 def _filled(column: pl.Series, value: float) -> pl.Series:
     """The column with a value for null: asked for only where there is one, which of a few rows costs most."""
     return column.fill_null(value) if column.null_count() else column
-
-
-def _own(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array as the kernels are compiled for: side by side, writable (frames give theirs read-only)."""
-    return array if array.flags.writeable and array.flags.c_contiguous else array.copy()
-
-
-def _side(lists: pl.Series) -> Side:
-    """The levels of a column of lists of structs, or of lists of (price, size)."""
-    dtype = lists.dtype
-    inner = dtype.inner if isinstance(dtype, (pl.List, pl.Array)) else None
-    if dtype in (pl.Null, pl.List(pl.Null)):
-        lists = lists.cast(pl.List(_LEVEL))
-    elif isinstance(inner, pl.Struct) and {"price", "size"} <= _names_of_numbers(inner):
-        if dtype != pl.List(_LEVEL):
-            lists = lists.cast(pl.List(inner)).list.eval(
-                pl.struct(pl.element().struct.field(name).cast(pl.Float64) for name in ("price", "size"))
-            )
-    elif isinstance(inner, (pl.List, pl.Array)) and _is_number(inner.inner):
-        pair = pl.element().cast(pl.List(pl.Float64))
-        lists = lists.cast(pl.List(pl.List(pl.Float64))).list.eval(
-            pl.struct(
-                pair.list.get(0, null_on_oob=True).alias("price"), pair.list.get(1, null_on_oob=True).alias("size")
-            )
-        )
-    else:
-        raise InputUnreadable(
-            f"column {lists.name!r} of books is {dtype}",
-            hint="A side of a book is a list of structs (price, size), or of pairs, of numbers",
-        )
-    arrow = lists.to_arrow()
-    offsets = arrow.offsets.to_numpy().astype(np.int64)
-    first, levels = offsets[0], offsets[-1] - offsets[0]  # part of a larger frame: its levels alone
-    starts, stops = offsets[:-1] - first, offsets[1:] - first
-    if lists.null_count():
-        stops = np.where(lists.is_null().to_numpy(), starts, stops)
-    prices, sizes = arrow.values.slice(first, levels).flatten()
-    return Side(starts, stops, _floats(prices), _floats(sizes))
-
-
-def _names_of_numbers(level: pl.Struct) -> set[str]:
-    return {field.name for field in level.fields if _is_number(field.dtype)}
-
-
-def _is_number(dtype: Any) -> bool:
-    return bool(dtype.is_numeric() or dtype == pl.Null)
-
-
-def _floats(values: pa.Array) -> Floats:
-    """NaN where there is none."""
-    return _own(values.to_numpy(zero_copy_only=False))
