@@ -152,9 +152,9 @@ def _bounds(metadata: tuple[Any, ...]) -> str:
         for name in ("ge", "gt", "le", "lt")
     )
     if low is not None and high is not None:
-        return f", {low} to {high}"
+        return f", {written(low)} to {written(high)}"
     told = (("above", above), ("at least", low), ("at most", high), ("below", below))
-    return "".join(f", {word} {limit}" for word, limit in told if limit is not None)
+    return "".join(f", {word} {written(limit)}" for word, limit in told if limit is not None)
 
 
 def _bare(annotation: Any, metadata: tuple[Any, ...] = ()) -> tuple[Any, tuple[Any, ...]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core import types
+from numba.core import event, types
 from numba.core.caching import FunctionCache
 
 
@@ -26,6 +26,24 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]
         return dispatcher
 
     return compiled
+
+
+def at_first_compiling(tell: Callable[[], None]) -> None:
+    """Call `tell` once, should a kernel be compiled in this process: the first start of a version takes its time."""
+    event.register("numba:compile", _First(tell))  # type: ignore[no-untyped-call]
+
+
+class _First(event.Listener):
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell, self._is_told = tell, False
+
+    def on_start(self, _event: Any) -> None:
+        if not self._is_told:
+            self._is_told = True
+            self._tell()
+
+    def on_end(self, _event: Any) -> None:
+        """Nothing is to be said."""
 
 
 class _Cache(FunctionCache):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from config.config import DEFAULT_FILE, Settings, load_config
+from etl.compiled import at_first_compiling
 from etl.core.config import EtlOptions, FeatureConfig, FilterSpec
 from etl.core.executor import TransformExecutor
 from etl.core.streams import StreamResult
@@ -19,7 +20,7 @@ from scripts.bar_sets import bar_sets, candle_intervals
 from scripts.config_commands import ConfigFile
 from scripts.features_options import feature_options
 from shared.errors import SettingsInvalid
-from shared.log import configure
+from shared.log import configure, get_log
 
 
 def watch(
@@ -42,6 +43,7 @@ def watch(
             hint="Set etl.channels.trades.enabled: true",
         )
     configure(settings.logging.level, format=settings.logging.format)
+    at_first_compiling(lambda: get_log("watch").info("first start of this version: compiling takes a minute or more"))
     only = FilterSpec(tuple(exchange or ()), tuple(symbol or ()))
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None
     executor = TransformExecutor(etl_options(settings, only=only), workers=pool)

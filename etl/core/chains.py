@@ -17,8 +17,10 @@ from etl.transforms.trade_features import TradeFeaturesTransform
 from etl.transforms.trades import TradesTransform
 from shared.clock import us_from_utc
 from shared.errors import StateMismatch
+from shared.log import get_log
 
 GENERATIONS_REMEMBERED = 1000
+log = get_log("chains")
 
 
 class Chain:
@@ -34,6 +36,7 @@ class Chain:
         made_of: str = "",
     ) -> None:
         self._make, self.output, self._options = make, output, options
+        self._name = f"{name} of {output.exchange} {output.symbol}"
         folder = options.lake.state / "etl" / name / output.exchange / output.symbol
         self._store = CheckpointStore(folder, options.lake.processed, disk=options.disk)
         template = make(None)
@@ -62,6 +65,8 @@ class Chain:
         if newest and newest.number == begun and [newest.transform, newest.version, newest.rules] == made:
             self.current = newest
         elif begun:
+            if newest and newest.number == begun:
+                log.warning("made by another version or with other options, all rows are made anew", chain=self._name)
             revised = newest.revised if newest else []
             self.current = msgspec.structs.replace(self.current, number=begun, generation=begun, revised=revised)
             self.go_back(next(self.earlier(lambda _: True)))
@@ -74,7 +79,12 @@ class Chain:
 
     def transform(self) -> BaseTransform:
         """A transform that stands where the chain stands."""
-        return self._make(self.current.state or None)
+        try:
+            return self._make(self.current.state or None)
+        except StateMismatch as error:
+            raise StateMismatch(
+                f"{self._name}: {error}", hint=f"Remove {self._store.folder}: rows are made anew"
+            ) from error
 
     def earlier(self, fits: Callable[[Checkpoint], bool]) -> Iterator[Checkpoint]:
         """The kept checkpoints that fit, newest first, and last of all the very beginning.

@@ -1,5 +1,6 @@
 """`StatefulFeatureProcessor` as its users meet it."""
 
+import hashlib
 import math
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from etl.features.book_bars import BookBars
+from etl.features.saved import SavedArray
 from etl.features.stateful import StatefulFeatureProcessor
+from etl.features.trade_features import TradeFeatures
 from shared.errors import InputUnreadable
 
 
@@ -39,6 +43,32 @@ from shared.errors import InputUnreadable
 def test_an_option_that_cannot_be_is_refused_by_name(options: dict[str, object], problem: str) -> None:
     with pytest.raises(ValueError, match=problem.replace("?", r"\?")):
         StatefulFeatureProcessor(**options)
+
+
+LAYOUTS = {  # (version, digest of the names, types and dimensions of all arrays)
+    "orderbook": (2, "f1b43507196e"),
+    "trade_features": (1, "4c13ff7d3ba1"),
+    "book_bars": (1, "d4a3caefefb8"),
+}
+
+
+def test_another_layout_of_states_is_another_version() -> None:
+    """Else the states of before are refused as damaged, and a watcher does not make their rows anew but ends."""
+    processor = StatefulFeatureProcessor().snapshot()
+    arrays = {f"{family}.{name}": array for family, own in processor.arrays.items() for name, array in own.items()}
+    trades, bars = TradeFeatures().snapshot(), BookBars(bar_duration_sec=60).snapshot()
+    found = {
+        "orderbook": (processor.version, layout(arrays)),
+        "trade_features": (trades.version, layout(trades.arrays)),
+        "book_bars": (bars.version, layout(bars.arrays)),
+    }
+    assert found == LAYOUTS, "raise VERSION beside what changed, then write the new layout here"
+
+
+def layout(arrays: dict[str, SavedArray]) -> str:
+    """A short digest of what there is, apart from lengths and values."""
+    told = sorted((name, array.dtype, len(array.shape)) for name, array in arrays.items())
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
 
 
 def test_every_window_has_a_name_of_its_own() -> None:
