@@ -191,7 +191,8 @@ def in_unit(hi, lo, up, down, x, is_sure):  # type: ignore[no-untyped-def]
     for i in range(len(hi)):
         if hi[i] < _SINGLE:
             continue
-        wide, narrow = float(hi[i]) * LIMB, float(lo[i])
+        wide = float(hi[i])  # rounded from 2^53 on; `narrow` gets what that took off, and is exact
+        wide, narrow = wide * LIMB, float((hi[i] - np.int64(wide)) * LIMB + lo[i])
         high = wide + narrow
         rest = narrow - (high - wide)
         top, top_rest = exact_product(high, up)

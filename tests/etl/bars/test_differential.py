@@ -157,3 +157,16 @@ def test_a_phase_beyond_compiled_sums_is_carried(kind):
     for trade in tape:
         out += rows(bars.update(frame([trade], texts=True)))
     assert out + rows(bars.flush()) == referred(case.reference(), tape)
+
+
+@pytest.mark.parametrize("kind", ["dollar_imbalance", "dollar_run"])
+def test_an_order_that_waits_while_the_scale_rises_weighs_the_same(kind):
+    """Its value, about 2^86 at the scale of the last trade, is a compiled number: the price of its print was not."""
+    numbers = [("1.001", "0.1", "sell"), ("1e9", "98634.04", "buy"), ("14", "1.23e-7", "sell")]
+    tape = [Trade(str(n), n, Decimal(p), Decimal(v), s, trade_seq=n) for n, (p, v, s) in enumerate(numbers)]
+    case = Case(kind, {"expected_ticks_init": 2, "tick_unit": "order"})
+    bars, reference, out = case.bars(), case.reference(), []
+    for trade in tape:
+        out += rows(bars.update(frame([trade])))
+        assert out == referred(reference, [trade], flush="")
+        assert peeked(bars) == peeked(reference)
