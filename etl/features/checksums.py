@@ -10,7 +10,7 @@ Source: docs.kraken.com, guide to the book checksum (v2).
 import numpy as np
 
 from etl.compiled import kernel
-from etl.features.book_levels import ASK, BID
+from etl.features.book_levels import ASK, BID, bring_near
 from etl.features.rows import Int64s
 
 LEVELS = 10
@@ -31,7 +31,7 @@ def _table() -> Int64s:
 _CRC = _table()
 
 
-@kernel()
+@kernel(allocates=False)
 def decimals_that_fit(levels, checksum):  # type: ignore[no-untyped-def]
     """With how many decimals of prices and of sizes a book has this checksum; (UNKNOWN, UNKNOWN) where with none."""
     for price in range(_DECIMALS_MAX + 1):
@@ -41,12 +41,12 @@ def decimals_that_fit(levels, checksum):  # type: ignore[no-untyped-def]
     return UNKNOWN, UNKNOWN
 
 
-@kernel()
+@kernel(allocates=False)
 def checksum_of(levels, price_decimals, size_decimals):  # type: ignore[no-untyped-def]
     """The checksum of a book; UNKNOWN where its numbers have more decimals."""
     crc = np.int64(_ALL_ONES)
     for side in (ASK, BID):
-        n = levels.counts[side]
+        n = bring_near(levels, side, LEVELS)
         for i in range(n - 1, max(n - 1 - LEVELS, -1), -1):
             crc = _with_digits(crc, abs(levels.keys[side, i]), price_decimals)
             if crc != UNKNOWN:
@@ -56,7 +56,7 @@ def checksum_of(levels, price_decimals, size_decimals):  # type: ignore[no-untyp
     return crc ^ _ALL_ONES
 
 
-@kernel()
+@kernel(allocates=False)
 def _with_digits(crc, value, decimals):  # type: ignore[no-untyped-def]
     """The running CRC after a number's digits without point and leading zeros."""
     tens = 10.0**decimals

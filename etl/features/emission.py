@@ -99,7 +99,7 @@ class Filled(NamedTuple):
     filled: Any  # int64 (3,): rows, valid ones, trades taken
 
 
-@kernel()
+@kernel(allocates=False)
 def take(memory, trades, out, moment, sides):  # type: ignore[no-untyped-def]
     """Go on with the book in `memory.event`.
 
@@ -126,12 +126,12 @@ def take(memory, trades, out, moment, sides):  # type: ignore[no-untyped-def]
     clock[IS_MISSING] = 0
     if is_valid:
         _follow(memory, t)
-        memory.valid[:] = event
+        _keep(event, memory.valid)
         clock[VALID_NS], clock[VALID_BIDS], clock[VALID_ASKS], clock[OTHER_NS] = t, bids, asks, NEVER
         clock[CELL_VALID] += 1
         tally[LOCKED] += event[BID_PRICE, 0] == event[ASK_PRICE, 0]
     else:
-        memory.other[:] = event
+        _keep(event, memory.other)
         clock[OTHER_NS], clock[OTHER_BIDS], clock[OTHER_ASKS], clock[IS_CROSSED] = t, bids, asks, is_crossed
         clock[CELL_CROSSED] += is_crossed
         tally[CROSSED] += is_crossed
@@ -144,7 +144,7 @@ def take(memory, trades, out, moment, sides):  # type: ignore[no-untyped-def]
         emit(memory, trades, out)
 
 
-@kernel()
+@kernel(allocates=False)
 def _is_repeated(memory, t, sides, is_valid):  # type: ignore[no-untyped-def]
     """Whether the same book was there at the same time; a crossed one in between does not count."""
     clock = memory.clock
@@ -157,7 +157,7 @@ def _is_repeated(memory, t, sides, is_valid):  # type: ignore[no-untyped-def]
     return _are_equal(memory.other, memory.event, sides)
 
 
-@kernel()
+@kernel(allocates=False)
 def _are_equal(one, other, sides):  # type: ignore[no-untyped-def]
     for row in range(4):
         for i in range(sides[row // 2]):
@@ -166,7 +166,7 @@ def _are_equal(one, other, sides):  # type: ignore[no-untyped-def]
     return True
 
 
-@kernel()
+@kernel(allocates=False)
 def _follow(memory, t):  # type: ignore[no-untyped-def]
     """Add the flow from the last valid book to this one, or begin anew."""
     clock = memory.clock
@@ -178,7 +178,7 @@ def _follow(memory, t):  # type: ignore[no-untyped-def]
         add_flow(memory.flow, memory.valid, memory.event)
 
 
-@kernel()
+@kernel(allocates=False)
 def meet(memory, trades, t):  # type: ignore[no-untyped-def]
     """Tell the trades up to `t` the last valid book strictly before each of them."""
     clock, best_bid, best_ask = memory.clock, memory.valid[BID_PRICE, 0], memory.valid[ASK_PRICE, 0]
@@ -189,7 +189,7 @@ def meet(memory, trades, t):  # type: ignore[no-untyped-def]
         clock[MET] += 1
 
 
-@kernel()
+@kernel(allocates=False)
 def emit(memory, trades, out):  # type: ignore[no-untyped-def]
     """Complete the row of the open cell, and close the cell."""
     clock, row = memory.clock, out.filled[FILLED_ROWS]
@@ -212,31 +212,39 @@ def emit(memory, trades, out):  # type: ignore[no-untyped-def]
     memory.flow[:] = 0.0
 
 
-@kernel()
+@kernel(allocates=False)
 def _fill_valid(memory, out, row):  # type: ignore[no-untyped-def]
     clock, valid = memory.clock, memory.valid
     out.times[BOOK_NS, row] = clock[VALID_NS]
     out.counts[ROW_BIDS, row], out.counts[ROW_ASKS, row] = clock[VALID_BIDS], clock[VALID_ASKS]
     out.flags[VALID, row], out.flags[RESET, row] = True, clock[CELL_RESET]
     out.flags[ROW_LOCKED, row] = valid[BID_PRICE, 0] == valid[ASK_PRICE, 0]
-    out.books[:, row] = valid
+    _keep(valid, out.books[:, row])
     if not clock[CELL_RESET]:
         levels = out.ofi.shape[1]
-        out.ofi[row] = memory.flow[:levels]
+        for level in range(levels):
+            out.ofi[row, level] = memory.flow[level]
         out.log_gofi[row] = memory.flow[levels]
 
 
-@kernel()
+@kernel(allocates=False)
 def _fill_other(memory, out, row):  # type: ignore[no-untyped-def]
     clock = memory.clock
     out.times[BOOK_NS, row] = clock[OTHER_NS]
     out.counts[ROW_BIDS, row], out.counts[ROW_ASKS, row] = clock[OTHER_BIDS], clock[OTHER_ASKS]
     out.flags[ROW_IS_CROSSED, row], out.flags[ROW_ONE_SIDED, row] = clock[IS_CROSSED], not clock[IS_CROSSED]
     if not clock[IS_CROSSED]:
-        out.books[:, row] = memory.other
+        _keep(memory.other, out.books[:, row])
 
 
-@kernel()
+@kernel(allocates=False)
+def _keep(book, place):  # type: ignore[no-untyped-def]
+    for row in range(len(book)):
+        for level in range(book.shape[1]):
+            place[row, level] = book[row, level]
+
+
+@kernel(allocates=False)
 def _take_trades(memory, trades, out):  # type: ignore[no-untyped-def]
     """Give the pending trades up to the end of the cell to its row."""
     clock, filled = memory.clock, out.filled

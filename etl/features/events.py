@@ -8,7 +8,7 @@ import polars as pl
 from etl.bars.signs import tick_rule
 from etl.features import book_levels, given
 from etl.features import emission as em
-from etl.features.messages import take_messages
+from etl.features.messages import take_changes
 from etl.features.options import FeatureOptions
 from etl.features.rows import Int8s, Rows, RowTrades
 from etl.features.saved import Arrays
@@ -101,8 +101,9 @@ class BookEvents:
             held = given.Changes(*(state[f"held.{name}"] for name in names))
             read = given.Changes(*(np.concatenate([*both]) for both in zip(held, read, strict=True)))
         out = self._room(self._rows_at_most(read.t_ns, int(read.is_last.sum())), pending)
-        levels = book_levels.levels_of(state["bids"], state["asks"])
-        rest = take_messages(memory, pending, out, levels, read)
+        near = max(book_levels.NEAR_LEVELS, 4 * self.options.max_levels)
+        levels = book_levels.levels_of(state["bids"], state["asks"], room=0, near=near)
+        levels, rest = take_changes(memory, pending, out, levels, read)
         state["bids"], state["asks"] = book_levels.kept(levels, 0), book_levels.kept(levels, 1)
         for name, values in zip(names, read, strict=True):
             state[f"held.{name}"] = values[rest:].copy()

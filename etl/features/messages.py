@@ -9,7 +9,7 @@ Where a message has a checksum of the book that it makes, that book must fit it.
 import numpy as np
 
 from etl.compiled import kernel
-from etl.features.book_levels import ASK, BID, load, set_level, show
+from etl.features.book_levels import ASK, BID, Levels, load, set_level, show, with_room
 from etl.features.checksums import UNKNOWN, checksum_of, decimals_that_fit
 from etl.features.decimals import LIMIT
 from etl.features.emission import (
@@ -32,14 +32,36 @@ from etl.features.emission import (
     SIZE_DECIMALS,
     UNTRUSTED,
     VERSION,
+    Filled,
+    Memory,
+    Trades,
     take,
 )
+from etl.features.given import Changes
 
 _FITS, _REPEATED, _BROKEN = range(3)
 _NO_ID = NEVER
+_ROWS_AT_ONCE = 4096
 
 
-@kernel()
+def take_changes(memory: Memory, trades: Trades, out: Filled, levels: Levels, changes: Changes) -> tuple[Levels, int]:
+    """The book, and the place of the first row of a message whose end has not come.
+
+    The book has room for a portion of rows, and is given more when they need it.
+    """
+    start, stop = 0, min(_ROWS_AT_ONCE, len(changes.t_ns))
+    while True:
+        portion = Changes._make(values[start:stop] for values in changes)
+        levels = with_room(levels, stop - start)
+        rest = take_messages(memory, trades, out, levels, portion)
+        start += int(rest)
+        if stop == len(changes.t_ns):
+            return levels, start
+        longer = _ROWS_AT_ONCE if rest else 2 * (stop - start)  # a message longer than a portion
+        stop = min(start + longer, len(changes.t_ns))
+
+
+@kernel(allocates=False)
 def take_messages(memory, trades, out, levels, changes):  # type: ignore[no-untyped-def]
     """The place of the first row of a message whose end has not come, when all before it were gone through."""
     start = 0
@@ -54,7 +76,7 @@ def take_messages(memory, trades, out, levels, changes):  # type: ignore[no-unty
     return start
 
 
-@kernel()
+@kernel(allocates=False)
 def _take_message(memory, trades, out, levels, rows):  # type: ignore[no-untyped-def]
     changes, start, stop = rows
     clock, tally = memory.clock, memory.tally
@@ -94,21 +116,21 @@ def _take_message(memory, trades, out, levels, rows):  # type: ignore[no-untyped
     take(memory, trades, out, (t, known, False), sides)
 
 
-@kernel()
+@kernel(allocates=False)
 def _distrust(memory):  # type: ignore[no-untyped-def]
     """The book may be wrong until the next snapshot, which begins anew."""
     memory.clock[IS_TRUSTED] = 0
     memory.clock[HAS_BREAK] = memory.clock[IS_MISSING] = 1
 
 
-@kernel()
+@kernel(allocates=False)
 def _learn_decimals(clock, levels, checksum):  # type: ignore[no-untyped-def]
     clock[PRICE_DECIMALS], clock[SIZE_DECIMALS] = UNKNOWN, UNKNOWN
     if checksum != _NO_ID:
         clock[PRICE_DECIMALS], clock[SIZE_DECIMALS] = decimals_that_fit(levels, checksum)
 
 
-@kernel()
+@kernel(allocates=False)
 def _has_checksum(memory, levels, checksum):  # type: ignore[no-untyped-def]
     """Whether the book has this checksum, or none can be told."""
     clock = memory.clock
@@ -118,7 +140,7 @@ def _has_checksum(memory, levels, checksum):  # type: ignore[no-untyped-def]
     return checksum_of(levels, clock[PRICE_DECIMALS], clock[SIZE_DECIMALS]) == checksum
 
 
-@kernel()
+@kernel(allocates=False)
 def _fit(clock, update_id, prev_update_id):  # type: ignore[no-untyped-def]
     version = clock[VERSION]
     if not clock[IS_TRUSTED] or _NO_ID in (version, prev_update_id) or prev_update_id == version:
@@ -128,12 +150,12 @@ def _fit(clock, update_id, prev_update_id):  # type: ignore[no-untyped-def]
     return _FITS if update_id > version else _REPEATED
 
 
-@kernel()
+@kernel(allocates=False)
 def _is_possible(price, size):  # type: ignore[no-untyped-def]
     return 0.0 < price < LIMIT and 0.0 <= size < LIMIT
 
 
-@kernel()
+@kernel(allocates=False)
 def _apply(memory, levels, rows):  # type: ignore[no-untyped-def]
     changes, start, stop = rows
     for i in range(start, stop):

@@ -11,7 +11,7 @@ from etl.compiled import kernel
 BID_PRICE, BID_SIZE, ASK_PRICE, ASK_SIZE = range(4)  # rows of a book: (4, max_levels), best level first
 
 
-@kernel()
+@kernel(allocates=False)
 def add_flow(flow, before, now):  # type: ignore[no-untyped-def]
     """Add to `flow` what each level gained on the bid less what it gained on the ask; the last is of logarithms.
 
@@ -34,7 +34,7 @@ def add_flow(flow, before, now):  # type: ignore[no-untyped-def]
     flow[len(flow) - 1] += bid - ask
 
 
-@kernel()
+@kernel(allocates=False)
 def _kept(before, now):  # type: ignore[no-untyped-def]
     """Whether the size that is there counts, and the size that was; a missing level is worse than any price."""
     if now != now:
@@ -44,6 +44,6 @@ def _kept(before, now):  # type: ignore[no-untyped-def]
     return now >= before, now <= before
 
 
-@kernel()
+@kernel(allocates=False)
 def _part(size, counts):  # type: ignore[no-untyped-def]
     return size if counts else 0.0

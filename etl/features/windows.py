@@ -106,7 +106,7 @@ class TimeSums:
         self._state.update({f"{self._prefix}.{name}": array for name, array in arrays.items()})
 
 
-@kernel()
+@kernel(allocates=False)
 def add(total, rest, value):  # type: ignore[no-untyped-def]
     """A Neumaier sum and what it kept aside, after one more value; their sum is the sum.
 
@@ -120,7 +120,7 @@ def add(total, rest, value):  # type: ignore[no-untyped-def]
     return after, rest
 
 
-@kernel()
+@kernel(allocates=False)
 def multiplied(a, b):  # type: ignore[no-untyped-def]
     """The product as a float, and what that lacks of the exact one.
 
@@ -135,7 +135,7 @@ def multiplied(a, b):  # type: ignore[no-untyped-def]
     return high, ((a_high * b_high - high) + a_high * b_low + a_low * b_high) + a_low * b_low
 
 
-@kernel()
+@kernel(allocates=False)
 def _advance(given, rules, heads, memory, out):  # type: ignore[no-untyped-def]
     t, x, is_reset, first = given
     lengths, pairs, rebuilt_every = rules
@@ -161,13 +161,14 @@ def _advance(given, rules, heads, memory, out):  # type: ignore[no-untyped-def]
                 for j in range(heads[h], i + 1):
                     _count(memory, pairs, x, h, j, 1.0)
             _tell(memory, pairs, h, out_sums, out_centred, k)
-            out_counts[k, h] = counts[h]
+            for c in range(x.shape[1]):
+                out_counts[k, h, c] = counts[h, c]
         if clock[0] == rebuilt_every:
             clock[0] = 0
         reach[k] = t[i] - clock[1]
 
 
-@kernel()
+@kernel(allocates=False)
 def _count(memory, pairs, x, h, i, sign):  # type: ignore[no-untyped-def]
     """Let a row come into a window, or go from it."""
     sums, rests, counts = memory[:3]
@@ -184,7 +185,7 @@ def _count(memory, pairs, x, h, i, sign):  # type: ignore[no-untyped-def]
             sums[h, at], rests[h, at] = add(sums[h, at], rests[h, at], sign * low)
 
 
-@kernel()
+@kernel(allocates=False)
 def _tell(memory, pairs, h, out_sums, out_centred, k):  # type: ignore[no-untyped-def]
     """Write what a window holds; where all its values are equal no trace of those that left it stays."""
     sums, rests, counts, last, runs, _ = memory

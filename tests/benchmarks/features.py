@@ -121,11 +121,12 @@ def _changes() -> list[Line]:
         n = len(changes)
 
         def depth(read: given.Changes = read) -> None:
-            applied(levels_of(np.empty((2, 0)), np.empty((2, 0))), read.is_ask, read.price, read.size)
+            applied(levels_of(np.empty((2, 0)), np.empty((2, 0)), room=4096), read.is_ask, read.price, read.size)
 
         depth_s = _best_s(depth)
         flow_s = _best_s(lambda changes=changes: BookEvents(FeatureOptions()).update(changes, None))
         peers = depth_of_peers(read)
+        depth_s = min(depth_s, _best_s(depth))  # before and after, for what else the machine does
         what = f"l2 of {levels} a message"
         for name, target in (("HashMapMarketDepth", ">= 1"), ("ROIVectorMarketDepth", "")):
             theirs_s = peers[name] if peers else None

@@ -10,13 +10,13 @@ import numpy as np
 
 from etl.compiled import kernel
 from etl.features import given
-from etl.features.book_levels import ASK, BID, set_level
+from etl.features.book_levels import ASK, BID, bring_near, set_level
 from tests.benchmarks.bars_peers import PYTHON, alone
 
 _SCRIPT = Path(__file__).with_name("features_peer.py")
 
 
-@kernel()
+@kernel(allocates=False)
 def applied(levels, is_ask, price, size):  # type: ignore[no-untyped-def]
     """How often the best prices were other ones, after each of these changes."""
     told, bid, ask = 0, 0.0, 0.0
@@ -25,7 +25,7 @@ def applied(levels, is_ask, price, size):  # type: ignore[no-untyped-def]
             set_level(levels, ASK, -price[i], size[i])
         else:
             set_level(levels, BID, price[i], size[i])
-        n, m = levels.counts[BID], levels.counts[ASK]
+        n, m = bring_near(levels, BID, 1), bring_near(levels, ASK, 1)
         if n and m and (levels.keys[BID, n - 1] != bid or levels.keys[ASK, m - 1] != ask):
             bid, ask = levels.keys[BID, n - 1], levels.keys[ASK, m - 1]
             told += 1

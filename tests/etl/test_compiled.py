@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numba.core.errors import NumbaError
+
+from etl.compiled import kernel
 
 ROOT = Path(__file__).parents[2]
 SOURCES = {
@@ -59,3 +63,18 @@ def test_it_is_when_what_it_goes_by_did(package: Path, file: str, old: str, new:
     assert old in text
     (package / file).write_text(text.replace(old, new))
     assert told(package) == (value, True)
+
+
+def test_a_kernel_that_counts_no_arrays_may_not_give_one_away() -> None:
+    @kernel(allocates=False)
+    def part(values):  # type: ignore[no-untyped-def]
+        return values[1:], 1.0
+
+    @kernel(allocates=False)
+    def fresh(values):  # type: ignore[no-untyped-def]
+        return np.zeros(len(values)).sum()
+
+    with pytest.raises(TypeError, match="returns an array: it cannot be allocates=False"):
+        part(np.zeros(3))
+    with pytest.raises(NumbaError):
+        fresh(np.zeros(3))

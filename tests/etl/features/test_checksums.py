@@ -44,7 +44,7 @@ def test_digits_are_hashed_as_the_guide_says(
         np.array([(sign * float(p), float(q)) for p, q in side][::-1]).reshape(-1, 2).T
         for sign, side in zip((1, -1), texts, strict=True)
     ]
-    levels = levels_of(*keys)
+    levels = levels_of(*keys, room=0)
     assert checksum_of(levels, *decimals) == kraken(*texts)
     price, size = decimals_that_fit(levels, kraken(*texts))
     assert checksum_of(levels, price, size) == kraken(*texts)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.features import book_levels
-from etl.features.book_levels import kept, levels_of, load, set_level
+from etl.features.book_levels import kept, levels_of, load, set_level, show
 from etl.features.events import BookEvents
 from etl.features.options import FeatureOptions
 from ingestion.exchanges.protocol import Break
@@ -22,6 +22,7 @@ from tests.ingestion.exchanges.book_reading import Book, rebuilt
 from tests.levels import by_level
 
 S = 1_000_000_000
+NOTHING = np.empty((2, 0))
 NARROW = FeatureOptions(hf_emit_interval=0, max_levels=4, ofi_levels=2)
 GRID = FeatureOptions(hf_emit_interval=1, max_levels=4, ofi_levels=2)
 COLUMNS = {
@@ -200,12 +201,19 @@ def test_cuts_even_within_a_message_change_no_bit(hidden, deals, options, data) 
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 2)), max_size=60))
-def test_a_side_is_a_sorted_dict(changes: list[tuple[int, int]]) -> None:
-    levels, expected = levels_of(np.empty((2, 0)), np.empty((2, 0))), {}
-    for key, size in changes:
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 2)), max_size=90), st.sampled_from((4, 6, 128)))
+def test_a_side_is_a_sorted_dict(changes: list[tuple[int, int]], near: int) -> None:
+    levels, expected = levels_of(NOTHING, NOTHING, room=len(changes), near=near), {}
+    prices, sizes = np.empty((2, 2))
+    for number, (key, size) in enumerate(changes):
         assert set_level(levels, 0, float(key), float(size)) == 0
         expected[key] = size
+        if number % 3 == 0:
+            best = sorted(((key, size) for key, size in expected.items() if size), reverse=True)[:2]
+            assert show(levels, 0, prices, sizes) == len(best)
+            assert list(zip(prices.tolist(), sizes.tolist(), strict=True))[: len(best)] == best
+        if number % 10 == 9:  # a restart
+            levels = levels_of(kept(levels, 0), kept(levels, 1), room=len(changes), near=near)
     left = sorted((key, size) for key, size in expected.items() if size)
     assert list(map(tuple, kept(levels, 0).T.tolist())) == left
     keys, amounts = (np.array([pair[at] for pair in changes if pair[1]], dtype=float) for at in (0, 1))
@@ -217,7 +225,7 @@ def test_a_side_is_a_sorted_dict(changes: list[tuple[int, int]]) -> None:
 
 def test_beyond_the_most_levels_the_deepest_are_let_go() -> None:
     most = book_levels.MOST_LEVELS
-    levels = levels_of(np.empty((2, 0)), np.empty((2, 0)))
+    levels = levels_of(NOTHING, NOTHING, room=most + 4)
     keys = np.arange(1.0, most + 3)
     assert load(levels, 0, keys[::-1].copy(), keys) == (0, 2)
     assert set_level(levels, 0, 1.0, 5.0) == 1  # deeper than all
