@@ -1,5 +1,6 @@
 """`daedalus features orderbook`, `trades` and `ticker`: options to a run, and nothing else."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -17,7 +18,7 @@ from scripts.features_options import feature_options
 from scripts.features_run import Asked, chosen, run
 from scripts.features_state import RunState
 from scripts.features_work import COLUMNS, BookWork, Place, TickerWork, TradeWork
-from scripts.stream_options import Exchanges, Symbols
+from scripts.stream_options import Exchanges, Symbols, streams_of
 from shared.errors import InputUnreadable
 from shared.partitioning import UNITS, unit_span
 
@@ -153,12 +154,12 @@ def _which(
         name = UNITS[next(place for place, unit in enumerate(units) if unit is None)]
         raise typer.BadParameter(f"--{name} is missing: times are said from the year down")
     year, month, day, hour = units
+    where = streams_of(exchanges, symbols, year=year, month=month, day=day, hour=hour)
     try:
-        where = FilterSpec(tuple(exchanges or ()), tuple(symbols or ()), year, month, day, hour)
         return where, Period(*unit_span(given)) if given else Period()
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
 
 def _times(where: FilterSpec) -> FilterSpec:
-    return FilterSpec(year=where.year, month=where.month, day=where.day, hour=where.hour)
+    return replace(where, exchanges=(), symbols=())

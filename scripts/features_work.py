@@ -18,7 +18,7 @@ from etl.tapes import beside
 from etl.tapes.arrivals import Arrivals, position_after
 from etl.tapes.beside import TradesBeside
 from etl.tapes.files import Period
-from etl.transforms.orderbook import BOOK_COLUMNS
+from etl.transforms.orderbook import BOOK_COLUMNS, moment_us
 from etl.transforms.ticker import TICKER_COLUMNS
 from scripts.features_state import RunState, processor_state
 from shared.clock import us_from_utc, utc_from_us
@@ -103,7 +103,7 @@ class BookWork(Work):
         """The rows that these books complete."""
         if self._beside is None:
             self._beside = self._open_trades(rows)
-        reached = rows.select(pl.coalesce("timestamp", "capture_ts").max().dt.timestamp("us")).item()
+        reached = int(moment_us(rows).to_numpy().max())
         self._last_us = max(reached, self._last_us or reached)
         made = self._processor.update(rows, self._beside.upto(self._last_us))
         self.position = position_after(rows, self.position) | {TRADES_US: self._last_us}
@@ -138,8 +138,8 @@ class BookWork(Work):
 
     def _open_trades(self, rows: pl.DataFrame) -> TradesBeside:
         place, after_us = self._place, self.position.get(TRADES_US)
-        first = rows.select(pl.coalesce("timestamp", "capture_ts").min()).item()
-        since_us = us_from_utc(first - beside.BEFORE) if after_us is None else after_us
+        first_us = int(moment_us(rows).to_numpy().min())
+        since_us = us_from_utc(utc_from_us(first_us) - beside.BEFORE) if after_us is None else after_us
         if place.trades:
             tape = beside.of_file(place.trades, place.key)
         else:

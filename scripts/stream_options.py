@@ -21,9 +21,17 @@ BarFiles: TypeAlias = Annotated[
 ]
 
 
-def streams_of(exchanges: Sequence[str] | None, symbols: Sequence[str] | None) -> FilterSpec:
-    """The streams of `--exchange` and `--symbol`. Raises: typer.BadParameter."""
+def streams_of(
+    exchanges: Sequence[str] | None,
+    symbols: Sequence[str] | None,
+    *,
+    year: int | None = None,
+    month: int | None = None,
+    day: int | None = None,
+    hour: int | None = None,
+) -> FilterSpec:
+    """The streams of `--exchange` and `--symbol`, in `year`, `month`, `day` and `hour`. Raises: typer.BadParameter."""
     try:
-        return FilterSpec(tuple(exchanges or ()), tuple(symbols or ()))
+        return FilterSpec(tuple(exchanges or ()), tuple(symbols or ()), year, month, day, hour)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

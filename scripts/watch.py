@@ -19,6 +19,7 @@ from etl.watcher import watch as run_watcher
 from scripts.bar_sets import bar_sets, candle_intervals
 from scripts.config_commands import ConfigFile
 from scripts.features_options import feature_options
+from scripts.stream_options import streams_of
 from shared.errors import SettingsInvalid
 from shared.log import configure, get_log
 
@@ -44,7 +45,7 @@ def watch(
         )
     configure(settings.logging.level, format=settings.logging.format)
     at_first_compiling(lambda: get_log("watch").info("first start of this version: compiling takes a minute or more"))
-    only = FilterSpec(tuple(exchange or ()), tuple(symbol or ()))
+    only = streams_of(exchange, symbol)
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None
     executor = TransformExecutor(etl_options(settings, only=only), workers=pool)
     try:

@@ -1,6 +1,7 @@
 """Rows of bronze in the order in which they arrived: one table of one stream, a file at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +91,8 @@ def position_after(rows: pl.DataFrame, before: Mapping[str, int]) -> dict[str, i
 
 def planned(lake: Lake, table: str, key: StreamKey, where: FilterSpec) -> dict[str, list[Path]]:
     """The files of a stream by source, each in the order in which its rows arrived; none where there is no table."""
-    times = {unit: getattr(where, unit) for unit in UNITS}
     try:
-        files = plan(lake, table, FilterSpec((key.exchange,), (key.symbol,), **times))
+        files = plan(lake, table, replace(where, exchanges=(key.exchange,), symbols=(key.symbol,)))
     except InputUnreadable:
         return {}
     found: dict[str, list[Path]] = {}

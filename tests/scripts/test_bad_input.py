@@ -96,7 +96,7 @@ def test_a_second_collector_on_one_folder(tmp_path: Path, exchange: str) -> None
         assert first.wait() == 0
 
 
-@pytest.mark.parametrize("command", ["check", "gaps"])
+@pytest.mark.parametrize("command", ["check", "gaps", "watch"])
 def test_a_symbol_that_is_none(tmp_path: Path, command: str) -> None:
     one_line(daedalus(command, "-c", settings(tmp_path), "--symbol", "BTC$USD"), "'BTC$USD'", "use letters")
 
