@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import PrivateAttr, ValidationError
 
+from config.alongside import Compaction, Health, Retention, Supervisor, Sync
 from config.capture import Ccxt, Coinbase, Ingestion
 from config.native import Native
 from config.places import Logging, Storage
@@ -34,6 +35,11 @@ class Settings(OldKeys):
     ingestion: Ingestion = Ingestion()
     etl: Etl = Etl()
     storage: Storage = Storage()
+    sync: Sync = Sync()
+    compaction: Compaction = Compaction()
+    retention: Retention = Retention()
+    supervisor: Supervisor = Supervisor()
+    health: Health = Health()
     logging: Logging = Logging()
     _notices: tuple[str, ...] = PrivateAttr(default=())
 

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 from config.section import Directory, Folder, Legacy, RestAddress, Secret, Section, refuse
 from shared.partitioning import Lake
 
-_OURS = {"staging", "published", "quarantine", "quality"}  # folders beside those of the settings that are not
+_OURS = {"staging", "published", "quarantine", "quality", "daily"}  # folders beside those of the settings that are not
 
 
 class LocalPlace(Section):
@@ -62,11 +62,27 @@ class S3Place(Section):
         }
 
 
+class FolderPlace(Section):
+    """A folder outside the lake, such as a mounted disk or network drive."""
+
+    type: Literal["folder"]
+    """Where the files live."""
+    path: Directory
+    """The folder; it must be there, so that a disk that is not mounted is not taken for an empty one."""
+
+    def options(self) -> dict[str, Any]:
+        """The plain values that `storage.factory` takes."""
+        return self.model_dump()
+
+
 def _local_unless_said(found: Any) -> Any:
     return {"type": "local"} if found is None or found == {} else found
 
 
 Place: TypeAlias = Annotated[LocalPlace | S3Place, Field(discriminator="type"), BeforeValidator(_local_unless_said)]
+Archive: TypeAlias = Annotated[
+    LocalPlace | FolderPlace | S3Place, Field(discriminator="type"), BeforeValidator(_local_unless_said)
+]
 
 
 class Paths(Section):
@@ -133,6 +149,8 @@ class Storage(Section):
     """Where refining reads; in this version `type: local` only."""
     etl_storage_output: Place = LocalPlace()
     """Where refining writes; in this version `type: local` only."""
+    archive: Archive = LocalPlace()
+    """Where `daedalus sync` keeps the lake in safety: s3, or a folder of another disk; local: nowhere."""
     paths: Paths = Paths()
 
 

@@ -205,6 +205,11 @@ class Lake:
         return self.raw / "published"
 
     @property
+    def daily(self) -> Path:
+        """Bronze of finished days that was compacted: `ready`'s folders without the hour."""
+        return self.raw / "daily"
+
+    @property
     def quarantine(self) -> Path:
         """What could not be read; never deleted by us."""
         return self.raw / "quarantine"
@@ -212,6 +217,43 @@ class Lake:
     def ready_dir(self, source: str, table: str, partition: Partition) -> Path:
         """The folder of one hour of one bronze stream."""
         return self.ready / _safe(source) / _safe(table) / partition.path()
+
+    def daily_dir(self, source: str, table: str, partition: Partition) -> Path:
+        """The folder of one day of one bronze stream, compacted."""
+        return self.daily / _safe(source) / _safe(table) / partition.path()
+
+    def key_of(self, path: Path) -> str:
+        """The name of a file of the lake in an archive, whatever the folders are called on this machine.
+
+        >>> Lake(Path("/a"), Path("/b"), Path("/c"), ready_subdir="done").key_of(Path("/a/done/csv/trades/x.parquet"))
+        'raw/ready/csv/trades/x.parquet'
+        """
+        for name, root in self._roots():
+            if path.is_relative_to(root):
+                return (name / path.relative_to(root)).as_posix()
+        raise ValueError(f"{path} is no file of this lake")
+
+    def path_of(self, key: str) -> Path:
+        """The file that a name in an archive means; the inverse of `key_of`.
+
+        >>> Lake.under(Path("data")).path_of("processed/gold/bars/x.parquet").as_posix()
+        'data/processed/gold/bars/x.parquet'
+        """
+        for name, root in self._roots():
+            if Path(key).is_relative_to(name):
+                return root / Path(key).relative_to(name)
+        raise ValueError(f"{key!r} names no file of a lake")
+
+    def _roots(self) -> tuple[tuple[Path, Path], ...]:
+        """Names in an archive and folders here, the narrower first."""
+        return (
+            (Path("raw/ready"), self.ready),
+            (Path("raw"), self.raw),
+            (Path("processed/silver"), self.processed / self.tier_silver),
+            (Path("processed/gold"), self.processed / self.tier_gold),
+            (Path("processed"), self.processed),
+            (Path("state"), self.state),
+        )
 
     def silver(self, table: str) -> Path:
         """The root of a silver table."""

@@ -9,7 +9,7 @@ from storage.local import LocalStorage
 
 
 def object_store(place: Mapping[str, Any], *, root: Path) -> ObjectStore:
-    """The store of a place, as `config.places` gives its options: the folder `root`, or a bucket.
+    """The store of a place, as `config.places` gives its options: the folder `root`, another folder, or a bucket.
 
     Asks nothing of the network yet. Raises: SettingsInvalid, StorageRefused.
 
@@ -20,6 +20,8 @@ def object_store(place: Mapping[str, Any], *, root: Path) -> ObjectStore:
     kind = options.pop("type")
     if kind == "local":
         return LocalStorage(root)
+    if kind == "folder":
+        return LocalStorage(options["path"])
     assert kind == "s3", kind
     from storage.s3 import S3Storage  # botocore takes 0.2 s to import, and a local lake needs none of it
     from storage.s3_options import S3Options

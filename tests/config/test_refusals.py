@@ -126,7 +126,7 @@ HINT = "Fix the key, then try `daedalus config check`"
         (
             "storage: {paths: {ready_subdir: staging}}",
             "storage.paths.ready_subdir: found the text 'staging', "
-            "expected another name than published, quality, quarantine, staging, which the lake uses itself",
+            "expected another name than daily, published, quality, quarantine, staging, which the lake uses itself",
         ),
         (
             "storage: {paths: {ready_subdir: active}}",

@@ -44,8 +44,9 @@ def test_the_tree_has_the_secrets_we_think():
         "ccxt.exchanges.<id>.api_key",
         "ccxt.exchanges.<id>.secret",
         "ccxt.exchanges.<id>.password",
+        "health.webhook_url",
     }
-    assert len(SECRETS) == len(USABLE) + 3 * 2
+    assert len(SECRETS) == len(USABLE) + 4 * 2
 
 
 def test_every_field_with_a_secret_name_is_a_secret():
