@@ -11,6 +11,8 @@
       PortInUse            a local server cannot have its port
       StateMismatch        a checkpoint belongs to other options or another version
       InputUnreadable      a file a user named cannot be read as what it should be
+      LeaseHeld            another process, perhaps on another machine, has what only one may have
+      LeaseLost            what only one may have may be another's by now; what goes on without it is not safe
       StorageFailed        an object store did not do what was asked
         StorageRefused     it said no, and will again until a person acts: credentials, bucket, clock, address
         StorageUnreachable no answer, or "later": what was asked may or may not have happened, try again
@@ -108,6 +110,27 @@ class StateMismatch(DaedalusError):
 
 class InputUnreadable(DaedalusError):
     """A file that a user named cannot be read as what it should be."""
+
+
+class LeaseHeld(DaedalusError):
+    """Another process, perhaps on another machine, has what only one may have."""
+
+    def __init__(self, place: str, reason: str, *, ends_s: float) -> None:
+        super().__init__(
+            f"{place}: {reason}",
+            hint=f"Stop it there; if it is dead, this is free in {ends_s:.0f} s, without your help",
+        )
+        self.place, self.reason, self.ends_s = place, reason, ends_s
+
+
+class LeaseLost(DaedalusError):
+    """What only one may have may be another's by now."""
+
+    hint = "What was begun is not finished; start again, and look why renewals did not arrive in time"
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.place, self.reason = place, reason
 
 
 class StorageFailed(DaedalusError):
