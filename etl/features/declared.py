@@ -6,7 +6,7 @@ A family is a class in a module of `etl.features.families`. Being there is all i
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
@@ -58,6 +58,10 @@ class Family(ABC):
     @abstractmethod
     def update(self, rows: Rows) -> Mapping[str, Floats]:
         """A float64 array per feature, as long as `rows`; NaN is null, a Boolean is 0 or 1."""
+
+    def named(self, values: Iterable[Floats]) -> dict[str, Floats]:
+        """Values of the features in their order, by name."""
+        return {feature.name: value for feature, value in zip(self.features, values, strict=True)}
 
 
 class StatelessFamily(Family):

@@ -59,7 +59,7 @@ class Bands(StatelessFamily):
         values += [imbalance(bid, ask) for bid, ask in zip(*depths, strict=True)]
         values += [_share(_total(sizes[: self._five]), _total(sizes[: self._ten])) for sizes, _, _ in sides]
         values += [imbalance(sides[0][1], sides[1][1])]
-        return {feature.name: value for feature, value in zip(self.features, values, strict=True)}
+        return self.named(values)
 
 
 def _declared(bands: list[float]) -> list[Feature]:

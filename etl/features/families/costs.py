@@ -46,7 +46,7 @@ class Costs(StatelessFamily):
             values += [sell + buy, buy, sell] if is_quote else [sell + buy]
             is_exhausted |= np.isnan(sell + buy)
         values.append(np.where(np.isnan(mid), np.nan, is_exhausted))
-        return {feature.name: value for feature, value in zip(self.features, values, strict=True)}
+        return self.named(values)
 
 
 @kernel(error_model="numpy")

@@ -47,7 +47,7 @@ class Depth(StatelessFamily):
         weighted = (bid * ask_depth + ask * bid_depth) / (ask_depth + bid_depth)
         values = (bid, ask, ask - bid, (ask - bid) / mid * 1e4, weighted, *smart)
         values = (*values, imbalance(smart[0], smart[1]), imbalance(inverse[0], inverse[1]))
-        return {feature.name: value for feature, value in zip(self.features, values, strict=True)}
+        return self.named(values)
 
 
 def _sides(rows: Rows) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:

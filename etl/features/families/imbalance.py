@@ -26,7 +26,7 @@ class Imbalance(StatelessFamily):
         """The features of these rows."""
         deep = rows.bid_size.shape[1]
         values = (imbalance(depth(rows.bid_size[:, :n]), depth(rows.ask_size[:, :n])) for n in (*_DEPTHS, deep))
-        return {feature.name: value for feature, value in zip(self.features, values, strict=True)}
+        return self.named(values)
 
 
 def depth(size: Floats) -> Floats:

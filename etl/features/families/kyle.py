@@ -50,7 +50,7 @@ class Kyle(StatefulFamily):
         in_bps, _, _ = self._in_quote.update(*clock, value / 1e6, returns * 1e4, is_traded)
         is_known = (is_full | self._options.partial_windows) & (count >= self._options.min_obs_regression)
         values = np.where(is_known, (line.slope, in_bps.slope, line.t, line.r2), np.nan)
-        return {feature.name: column for feature, column in zip(self.features, values, strict=True)}
+        return self.named(values)
 
     def _changes(self, rows: Rows) -> Floats:
         """How far the mid moved since the row before, so that equal moves are equal."""

@@ -45,7 +45,7 @@ class Liquidity(StatelessFamily):
             bid[:, 0] / bid_depth,
             ask[:, 0] / ask_depth,
         )
-        return {feature.name: found for feature, found in zip(self.features, values, strict=True)}
+        return self.named(values)
 
 
 def _concentration(size: Floats, total: Floats) -> Floats:

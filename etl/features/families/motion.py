@@ -29,7 +29,7 @@ class Motion(StatefulFamily):
         """The features of these rows."""
         out = np.full((len(self.features), len(rows)), np.nan)
         _move(rows.t_ns, rows.is_reset, rows.columns["mid_price"], self.state["before"], self.state["t_ns"], out)
-        return {feature.name: values for feature, values in zip(self.features, out, strict=True)}
+        return self.named(out)
 
 
 @kernel()

@@ -60,7 +60,7 @@ class OrderFlow(StatefulFamily):
         for weight, of_level in zip(self._decay.tolist(), flow.T, strict=True):
             scalar += weight * of_level
         values = (flow[:, 0], *flow.T, scalar, scalar / self._decay.sum(), rows.event_log_gofi, self._integrated(rows))
-        return {feature.name: value for feature, value in zip(self.features, values, strict=True)}
+        return self.named(values)
 
     def _integrated(self, rows: Rows) -> Floats:
         state, out = self.state, np.full(len(rows), np.nan)

@@ -66,7 +66,7 @@ class Regime(StatefulFamily):
         is_wide = rank >= options.spread_wide_percentile
         told = (rank, is_wide * 1.0 - is_tight, is_dynamic * 1.0)
         shares = self._shares_of(rows, np.stack([is_tight, is_wide], axis=1) * 1.0)
-        return {feature.name: values for feature, values in zip(self.features, (*told, *shares), strict=True)}
+        return self.named((*told, *shares))
 
     def _shares_of(self, rows: Rows, told: Floats) -> list[Floats]:
         """Of each horizon's rows the tight and the wide ones."""

@@ -48,7 +48,7 @@ class Shape(StatelessFamily):
         values = [side[place] for place in self._slopes for side in (bid, ask)]
         values += [(bid[_VALUE] + ask[_VALUE]) / size, (bid[_OFFSET] + ask[_OFFSET]) / size / mid * 1e4]
         values += [bid[_ENTROPY], ask[_ENTROPY]]
-        return {feature.name: value for feature, value in zip(self.features, values, strict=True)}
+        return self.named(values)
 
 
 @kernel(error_model="numpy")

@@ -58,7 +58,7 @@ class TradeFlow(StatefulFamily):
                 sums[_SPREAD] / sums[_SPREAD_WEIGHT],
                 sums[_PLACE] / sums[_PLACE_WEIGHT],
             )
-        return {feature.name: value for feature, value in zip(self.features, values, strict=True)}
+        return self.named(values)
 
 
 @kernel()

@@ -52,7 +52,7 @@ class Vpin(StatefulFamily):
             sizes = self._sizes(day, amounts)
             held, flags = volume.buckets(self.state), (rows.is_reset, rows.has_trades, self.state["has_begun"])
             _tick(held, trades.row, trades.sign, amounts, sizes, flags, out)
-        return {feature.name: values for feature, values in zip(self.features, out, strict=True)}
+        return self.named(out)
 
     def _sizes(self, day: Int64s, amounts: Decimals) -> Decimals:
         """The size of buckets that open with each of these trades, 0 where it is not known; the days are counted."""
