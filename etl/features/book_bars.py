@@ -9,7 +9,7 @@ import polars as pl
 from etl.features import bar_kernels as kernels
 from etl.features import given
 from etl.features.columns import columns
-from etl.features.declared import Fact, Feature
+from etl.features.declared import HOUSE, TIME, Fact, Feature
 from etl.features.options import FeatureOptions
 from etl.features.saved import Arrays, SavedState, saved
 from etl.features.stateful import moments
@@ -18,15 +18,12 @@ from shared.errors import InputUnreadable
 VERSION = 1
 OPTIONS = ("variance_ratio_lags", "yang_zhang_bars")  # that its rows depend on, beside their length
 
-_UTC = pl.Datetime("us", "UTC")
-_HOUSE = "definition"
-
 FACTS = (
     Fact("bar_seq", pl.Int64(), "number of the bar in its stream, from 0"),
-    Fact("time_start", _UTC, "the bar holds rows from here on"),
-    Fact("time_end", _UTC, "and before here"),
-    Fact("available_at", _UTC, "first moment at which the bar could be known: time_end"),
-    Fact("known_at", _UTC, "when the last input of its rows and all earlier ones had arrived"),
+    Fact("time_start", TIME, "the bar holds rows from here on"),
+    Fact("time_end", TIME, "and before here"),
+    Fact("available_at", TIME, "first moment at which the bar could be known: time_end"),
+    Fact("known_at", TIME, "when the last input of its rows and all earlier ones had arrived"),
     Fact("bar_duration_sec", pl.Int64(), "length of the bar [s]"),
     Fact("has_gap", pl.Boolean(), "something is missing within the bar, or between it and the one before"),
     Fact("snapshot_count", pl.Int64(), "valid rows in the bar"),
@@ -49,15 +46,15 @@ def _levels() -> tuple[Feature, ...]:
     )
     held = "sum of {} x time in force / sum of time; in force until the next row, at most 300 s, within the bar"
     return (
-        Feature("open", "quote", "the first mid_price", _HOUSE, "S27"),
-        Feature("high", "quote", "the largest mid_price", _HOUSE, "S27"),
-        Feature("low", "quote", "the smallest mid_price", _HOUSE, "S27"),
-        Feature("close", "quote", "the last mid_price", _HOUSE, "S27"),
-        Feature("min_spread", "quote", "the smallest spread", _HOUSE, "S27"),
-        Feature("max_spread", "quote", "the largest spread", _HOUSE, "S27"),
-        *(Feature(f"mean_{name}", unit, f"mean of {column} over rows", _HOUSE, "S27") for name, unit, column in means),
-        *(Feature(f"tw_{name}", unit, held.format(column), _HOUSE, "A28") for name, unit, column in means),
-        *(Feature(f"sum_{name}", "base", f"sum of {name}", _HOUSE, "S27") for name in ("ofi", "mlofi", "tfi")),
+        Feature("open", "quote", "the first mid_price", HOUSE, "S27"),
+        Feature("high", "quote", "the largest mid_price", HOUSE, "S27"),
+        Feature("low", "quote", "the smallest mid_price", HOUSE, "S27"),
+        Feature("close", "quote", "the last mid_price", HOUSE, "S27"),
+        Feature("min_spread", "quote", "the smallest spread", HOUSE, "S27"),
+        Feature("max_spread", "quote", "the largest spread", HOUSE, "S27"),
+        *(Feature(f"mean_{name}", unit, f"mean of {column} over rows", HOUSE, "S27") for name, unit, column in means),
+        *(Feature(f"tw_{name}", unit, held.format(column), HOUSE, "A28") for name, unit, column in means),
+        *(Feature(f"sum_{name}", "base", f"sum of {name}", HOUSE, "S27") for name in ("ofi", "mlofi", "tfi")),
     )
 
 
@@ -69,7 +66,7 @@ def _variation(options: FeatureOptions) -> tuple[Feature, ...]:
     ratio = "Var of sums of {q} returns in a row / ({q} Var of returns), population moments, about the bar's mean"
     return (
         Feature("realized_variance", "1", "sum r^2; a return across the edge is of the later bar", rv, "S28"),
-        Feature("daily_vol_ann", "1/sqrt(year)", "sqrt(realized_variance x 86400/length x 365)", _HOUSE, "S29"),
+        Feature("daily_vol_ann", "1/sqrt(year)", "sqrt(realized_variance x 86400/length x 365)", HOUSE, "S29"),
         *(
             Feature(f"variance_ratio_{q}", "1", ratio.format(q=q), "Lo and MacKinlay 1988", "A29")
             for q in options.variance_ratio_lags

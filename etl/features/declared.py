@@ -19,6 +19,9 @@ from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
 from etl.features.saved import Arrays
 
+HOUSE = "definition"  # the source of what this house defines
+TIME = pl.Datetime("us", "UTC")
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -27,7 +30,7 @@ class Feature:
     name: str
     unit: str
     formula: str
-    source: str  # paper, or "definition of this house"
+    source: str  # a paper, or HOUSE
     spec: str  # id in the specification: S1, A8
     dtype: type[pl.DataType] = pl.Float64  # Float64 | Boolean | Int64 | String
     words: tuple[str, ...] = ()  # of a String: what the numbers 0, 1, ... stand for

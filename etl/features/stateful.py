@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from etl.features.columns import columns
-from etl.features.declared import StatefulFamily, computed, families
+from etl.features.declared import TIME, StatefulFamily, computed, families
 from etl.features.events import OPTIONS, BookEvents
 from etl.features.options import FeatureOptions
 from etl.features.rows import Rows
@@ -121,4 +121,4 @@ def facts(rows: Rows, *, source: str) -> pl.DataFrame:
 
 def moments(t_ns: Any) -> pl.Series:
     """Times as the lake has them, in us. A row never claims to be older than it is, so parts of a us count as one."""
-    return pl.Series(-(-np.asarray(t_ns) // 1000)).cast(pl.Datetime("us", "UTC"))
+    return pl.Series(-(-np.asarray(t_ns) // 1000)).cast(TIME)

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from etl.features import book_bars, ticker, trade_features
-from etl.features.declared import Fact, Feature, features
+from etl.features.declared import TIME, Fact, Feature, features
 from etl.features.options import FeatureOptions
-
-_UTC = pl.Datetime("us", "UTC")
 
 
 @dataclass(frozen=True)
@@ -30,9 +28,9 @@ class FeatureTable:
 
 
 _BOOK_FACTS = (
-    Fact("timestamp", _UTC, "end of the row's cell of time; with hf_emit_interval 0 the time of the update"),
-    Fact("book_ts", _UTC, "time of the last update of the book that the row shows"),
-    Fact("known_at", _UTC, "when the last input of this and all earlier rows had arrived"),
+    Fact("timestamp", TIME, "end of the row's cell of time; with hf_emit_interval 0 the time of the update"),
+    Fact("book_ts", TIME, "time of the last update of the book that the row shows"),
+    Fact("known_at", TIME, "when the last input of this and all earlier rows had arrived"),
     Fact("is_reset", pl.Boolean(), "nothing is compared with earlier rows: the first one, a long silence, a gap"),
     Fact("is_locked", pl.Boolean(), "best bid and ask are equal"),
     Fact("is_crossed", pl.Boolean(), "the best bid is above the best ask: all features are null"),

@@ -2,11 +2,10 @@
 
 import polars as pl
 
-from etl.features.declared import Fact, Feature
+from etl.features.declared import HOUSE, TIME, Fact, Feature
 from etl.features.options import FeatureOptions
 from shared.errors import InputUnreadable
 
-_UTC = pl.Datetime("us", "UTC")
 _SENT = {
     "bid": "best bid [quote]",
     "ask": "best ask [quote]",
@@ -24,16 +23,15 @@ _SENT = {
     "percentage": "change in percent of open",
 }
 FACTS = (
-    Fact("timestamp", _UTC, "the exchange's time; where it sent none, that of the capture"),
-    Fact("known_at", _UTC, "time of the capture"),
+    Fact("timestamp", TIME, "the exchange's time; where it sent none, that of the capture"),
+    Fact("known_at", TIME, "time of the capture"),
     *(Fact(name, pl.Float64(), what) for name, what in _SENT.items()),
 )
-_HOUSE = "definition"
 _FEATURES = (
-    Feature("mid_price", "quote", "(bid + ask) / 2", _HOUSE, "S1"),
-    Feature("spread", "quote", "ask - bid", _HOUSE, "S2"),
-    Feature("relative_spread", "fraction", "spread / mid", _HOUSE, "S2"),
-    Feature("relative_spread_bps", "bps", "spread / mid * 1e4", _HOUSE, "S2"),
+    Feature("mid_price", "quote", "(bid + ask) / 2", HOUSE, "S1"),
+    Feature("spread", "quote", "ask - bid", HOUSE, "S2"),
+    Feature("relative_spread", "fraction", "spread / mid", HOUSE, "S2"),
+    Feature("relative_spread_bps", "bps", "spread / mid * 1e4", HOUSE, "S2"),
 )
 
 
@@ -72,8 +70,8 @@ def ticker_features(rows: pl.DataFrame) -> pl.DataFrame:
     given = (pl.col(name) if name in rows.columns else pl.lit(None).alias(name) for name in _SENT)
     sent = [column.cast(pl.Float64) for column in given]
     table = rows.select(
-        moments[0].cast(_UTC).alias("timestamp"),
-        moments[1].cast(_UTC).alias("known_at"),
+        moments[0].cast(TIME).alias("timestamp"),
+        moments[1].cast(TIME).alias("known_at"),
         *(pl.when(column.is_finite()).then(column) for column in sent),
     )
     bid, ask = (pl.when(pl.col(name) > 0).then(pl.col(name)) for name in ("bid", "ask"))

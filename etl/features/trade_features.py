@@ -10,7 +10,7 @@ from etl.bars.signs import tick_rule
 from etl.features import given
 from etl.features.columns import columns
 from etl.features.decimals import decimals, difference
-from etl.features.declared import Fact, Feature
+from etl.features.declared import HOUSE, TIME, Fact, Feature
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Int64s
 from etl.features.saved import Arrays, SavedState, saved
@@ -20,17 +20,14 @@ from shared.errors import InputUnreadable
 
 VERSION = 1
 OPTIONS = ("trade_rate_tau_s", "sign_window", "large_trade_window")  # that its rows depend on
-_UTC = pl.Datetime("us", "UTC")
-_NEEDED = pl.Schema({"timestamp": _UTC, "price": pl.Float64(), "amount": pl.Float64(), "side": pl.String()})
+_NEEDED = pl.Schema({"timestamp": TIME, "price": pl.Float64(), "amount": pl.Float64(), "side": pl.String()})
 _NEVER_US = 2**62
 _ORDINAL, _LAST_NS, _KNOWN_NS, _LAST_SIGN, _STREAK = range(5)  # places in the clock
 
-_HOUSE = "definition"
-
 FACTS = (
     Fact("ordinal", pl.Int64(), "that of the silver trade"),
-    Fact("timestamp", _UTC, "the largest time of a trade up to this one: never goes back"),
-    Fact("known_at", _UTC, "when this trade and all before it had arrived"),
+    Fact("timestamp", TIME, "the largest time of a trade up to this one: never goes back"),
+    Fact("known_at", TIME, "when this trade and all before it had arrived"),
     Fact("has_gap", pl.Boolean(), "trades are missing between this one and the one before"),
 )
 
@@ -42,12 +39,12 @@ def features(options: FeatureOptions) -> tuple[Feature, ...]:
     lee = "Lee and Ready 1991; Lopez de Prado 2018, 2.3.2"
     return (
         Feature("direction", "sign", "taker: +1 buys, -1 sells; by the tick rule where unknown", lee, "S14", pl.Int64),
-        Feature("dollar_volume", "quote", "price x amount, of the decimals", _HOUSE, "5"),
-        Feature("log_return", "1", "ln(price_k / price_k-1)", _HOUSE, "5"),
-        Feature("trade_rate_ew", "1/s", rate.format("all trades"), _HOUSE, "A21"),
-        Feature("trade_rate_ew_buy", "1/s", rate.format("buys"), _HOUSE, "A21"),
-        Feature("trade_rate_ew_sell", "1/s", rate.format("sells"), _HOUSE, "A21"),
-        Feature("trade_rate_log_ratio", "1", "ln(trade_rate_ew_buy / trade_rate_ew_sell)", _HOUSE, "A21"),
+        Feature("dollar_volume", "quote", "price x amount, of the decimals", HOUSE, "5"),
+        Feature("log_return", "1", "ln(price_k / price_k-1)", HOUSE, "5"),
+        Feature("trade_rate_ew", "1/s", rate.format("all trades"), HOUSE, "A21"),
+        Feature("trade_rate_ew_buy", "1/s", rate.format("buys"), HOUSE, "A21"),
+        Feature("trade_rate_ew_sell", "1/s", rate.format("sells"), HOUSE, "A21"),
+        Feature("trade_rate_log_ratio", "1", "ln(trade_rate_ew_buy / trade_rate_ew_sell)", HOUSE, "A21"),
         Feature(
             "sign_autocorr",
             "[-1, 1]",
@@ -55,12 +52,12 @@ def features(options: FeatureOptions) -> tuple[Feature, ...]:
             "Lillo and Farmer 2004",
             "A22",
         ),
-        Feature("sign_streak", "trades", "sign x length of the run of trades of one sign", _HOUSE, "A23", pl.Int64),
+        Feature("sign_streak", "trades", "sign x length of the run of trades of one sign", HOUSE, "A23", pl.Int64),
         Feature(
             "large_share",
             "fraction",
             f"share of the last {sizes} trades' volume in those at or above the 90 % quantile of the {sizes} before",
-            _HOUSE,
+            HOUSE,
             "A24",
         ),
         Feature("trade_hhi", "[1/n, 1]", f"sum (v / sum v)^2 over the last {sizes} trades", "Herfindahl", "A24"),

@@ -8,12 +8,11 @@ import numpy as np
 import polars as pl
 
 from etl.compiled import kernel
-from etl.features.declared import Feature, StatelessFamily
+from etl.features.declared import HOUSE, Feature, StatelessFamily
 from etl.features.families.imbalance import imbalance
 from etl.features.options import FeatureOptions, number_label
 from etl.features.rows import Floats, Int64s, Rows
 
-_HOUSE = "definition"
 _SIDES = ("bid", "ask")
 _POWERS = np.array([10.0**places for places in range(23)])  # all of them exact
 _WHOLE = 2.0**53  # below it floats hold every whole number
@@ -71,12 +70,12 @@ def _declared(bands: list[float]) -> list[Feature]:
     )
     convexity = "depth within 5 bps / depth within 10 bps"
     return [
-        *(Feature(f"{side}_vol_band_{band}", "base", between, _HOUSE, "S5") for side in _SIDES for band in ranges),
-        *(Feature(f"band_truncated_{side}", "flag", cut, _HOUSE, "S5", dtype=pl.Boolean) for side in _SIDES),
-        *(Feature(f"{side}_depth_{x}", "base", "sum q_i of d_i < x", _HOUSE, "S6") for side in _SIDES for x in within),
-        *(Feature(f"imbalance_{x}", "[-1, 1]", "(b - a) / (b + a) of depth", _HOUSE, "S6") for x in within),
-        *(Feature(f"{side}_depth_convexity", "[0, 1]", convexity, _HOUSE, "A13") for side in _SIDES),
-        Feature("notional_imbalance_10bps", "[-1, 1]", "(b - a) / (b + a) of sum p_i q_i", _HOUSE, "A14"),
+        *(Feature(f"{side}_vol_band_{band}", "base", between, HOUSE, "S5") for side in _SIDES for band in ranges),
+        *(Feature(f"band_truncated_{side}", "flag", cut, HOUSE, "S5", dtype=pl.Boolean) for side in _SIDES),
+        *(Feature(f"{side}_depth_{x}", "base", "sum q_i of d_i < x", HOUSE, "S6") for side in _SIDES for x in within),
+        *(Feature(f"imbalance_{x}", "[-1, 1]", "(b - a) / (b + a) of depth", HOUSE, "S6") for x in within),
+        *(Feature(f"{side}_depth_convexity", "[0, 1]", convexity, HOUSE, "A13") for side in _SIDES),
+        Feature("notional_imbalance_10bps", "[-1, 1]", "(b - a) / (b + a) of sum p_i q_i", HOUSE, "A14"),
     ]
 
 

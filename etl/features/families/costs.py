@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from etl.compiled import kernel
-from etl.features.declared import Feature, StatelessFamily
+from etl.features.declared import HOUSE, Feature, StatelessFamily
 from etl.features.options import FeatureOptions, number_label
 from etl.features.rows import Floats, Rows
 
@@ -32,7 +32,7 @@ class Costs(StatelessFamily):
             names += [(f"{side}_cost_{label}", one) for side in ("buy", "sell") if is_quote]
         self.features = (
             *(Feature(name, "bps", formula, _XLM, "A9") for name, formula in names),
-            Feature("ctt_exhausted", "flag", "an amount is beyond a side", "definition", "A9", dtype=pl.Boolean),
+            Feature("ctt_exhausted", "flag", "an amount is beyond a side", HOUSE, "A9", dtype=pl.Boolean),
         )
 
     def update(self, rows: Rows) -> dict[str, Floats]:

@@ -5,12 +5,10 @@ import math
 import numpy as np
 
 from etl.compiled import kernel
-from etl.features.declared import Feature, StatelessFamily
+from etl.features.declared import HOUSE, Feature, StatelessFamily
 from etl.features.families.imbalance import depth, imbalance
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
-
-_HOUSE = "definition"
 
 
 class Depth(StatelessFamily):
@@ -26,13 +24,13 @@ class Depth(StatelessFamily):
         by = "exp(-alpha i)" if is_by_level else "exp(-ln 2 / half-life d_i)"
         self._decay = options.smart_alpha if is_by_level else math.log(2) / options.smart_half_life_bps, is_by_level
         self.features = (
-            *(Feature(f"vwap_{side}_{n}", "quote", "sum p q / sum q", _HOUSE, "S7") for side in ("bid", "ask")),
-            Feature("vwap_spread", "quote", "vwap_ask - vwap_bid", _HOUSE, "S7"),
-            Feature("vwap_spread_bps", "bps", "vwap_spread / mid * 1e4", _HOUSE, "S7"),
-            Feature(f"wmid_{n}", "quote", "(vwap_bid D_a + vwap_ask D_b) / (D_a + D_b)", _HOUSE, "A3"),
-            *(Feature(f"smart_{side}_depth", "base", f"sum q_i {by}", _HOUSE, "S8") for side in ("bid", "ask")),
-            Feature("smart_depth_imbalance", "[-1, 1]", "(b - a) / (b + a) of smart depth", _HOUSE, "S8"),
-            Feature("inv_dist_imbalance", "[-1, 1]", "(b - a) / (b + a) of sum q_i / d_i", _HOUSE, "A12"),
+            *(Feature(f"vwap_{side}_{n}", "quote", "sum p q / sum q", HOUSE, "S7") for side in ("bid", "ask")),
+            Feature("vwap_spread", "quote", "vwap_ask - vwap_bid", HOUSE, "S7"),
+            Feature("vwap_spread_bps", "bps", "vwap_spread / mid * 1e4", HOUSE, "S7"),
+            Feature(f"wmid_{n}", "quote", "(vwap_bid D_a + vwap_ask D_b) / (D_a + D_b)", HOUSE, "A3"),
+            *(Feature(f"smart_{side}_depth", "base", f"sum q_i {by}", HOUSE, "S8") for side in ("bid", "ask")),
+            Feature("smart_depth_imbalance", "[-1, 1]", "(b - a) / (b + a) of smart depth", HOUSE, "S8"),
+            Feature("inv_dist_imbalance", "[-1, 1]", "(b - a) / (b + a) of sum q_i / d_i", HOUSE, "A12"),
         )
 
     def update(self, rows: Rows) -> dict[str, Floats]:

@@ -1,6 +1,6 @@
 """Every level of the book in columns of its own."""
 
-from etl.features.declared import Feature, StatelessFamily
+from etl.features.declared import HOUSE, Feature, StatelessFamily
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
 
@@ -14,7 +14,7 @@ class Levels(StatelessFamily):
     def __init__(self, options: FeatureOptions) -> None:
         self._count = options.max_levels if options.level_columns else 0
         self.features = tuple(
-            Feature(f"{side}_{what}_L{i}", "quote" if what == "price" else "base", f"level {i}", "definition", "S4")
+            Feature(f"{side}_{what}_L{i}", "quote" if what == "price" else "base", f"level {i}", HOUSE, "S4")
             for side in ("bid", "ask")
             for i in range(self._count)
             for what in ("price", "size")

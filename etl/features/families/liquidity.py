@@ -3,13 +3,11 @@
 import numpy as np
 
 from etl.compiled import kernel
-from etl.features.declared import Feature, StatelessFamily
+from etl.features.declared import HOUSE, Feature, StatelessFamily
 from etl.features.families.depth import vwap
 from etl.features.families.imbalance import depth
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
-
-_HOUSE = "definition"
 
 
 class Liquidity(StatelessFamily):
@@ -23,10 +21,10 @@ class Liquidity(StatelessFamily):
         self._levels = options.depth_levels
         herfindahl, top = "sum (q_i / D)^2", "q_0 / D"
         self.features = (
-            Feature("lambda_like", "quote per base", "vwap_spread / (D_b + D_a)", _HOUSE, "S11"),
-            Feature("amihud_like", "1/quote", "vwap_spread / mid / sum p q of both sides", _HOUSE, "S11"),
+            Feature("lambda_like", "quote per base", "vwap_spread / (D_b + D_a)", HOUSE, "S11"),
+            Feature("amihud_like", "1/quote", "vwap_spread / mid / sum p q of both sides", HOUSE, "S11"),
             *(Feature(f"{side}_concentration", "[0, 1]", herfindahl, "Herfindahl", "S11") for side in ("bid", "ask")),
-            *(Feature(f"{side}_top_share", "[0, 1]", top, _HOUSE, "S11") for side in ("bid", "ask")),
+            *(Feature(f"{side}_top_share", "[0, 1]", top, HOUSE, "S11") for side in ("bid", "ask")),
         )
 
     def update(self, rows: Rows) -> dict[str, Floats]:

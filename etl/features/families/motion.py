@@ -3,11 +3,9 @@
 import numpy as np
 
 from etl.compiled import kernel
-from etl.features.declared import Feature, StatefulFamily
+from etl.features.declared import HOUSE, Feature, StatefulFamily
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
-
-_HOUSE = "definition"
 
 
 class Motion(StatefulFamily):
@@ -18,10 +16,10 @@ class Motion(StatefulFamily):
 
     def __init__(self, options: FeatureOptions) -> None:
         self.features = (
-            Feature("log_return", "1", "ln(mid_k / mid_k-1)", _HOUSE, "S22"),
-            Feature("mid_velocity", "quote/s", "(mid_k - mid_k-1) / dt", _HOUSE, "S15"),
-            Feature("mid_velocity_bps", "bps/s", "(mid_k - mid_k-1) / mid_k-1 / dt * 1e4", _HOUSE, "S15"),
-            Feature("mid_acceleration", "quote/s2", "(velocity_k - velocity_k-1) / dt", _HOUSE, "S16"),
+            Feature("log_return", "1", "ln(mid_k / mid_k-1)", HOUSE, "S22"),
+            Feature("mid_velocity", "quote/s", "(mid_k - mid_k-1) / dt", HOUSE, "S15"),
+            Feature("mid_velocity_bps", "bps/s", "(mid_k - mid_k-1) / mid_k-1 / dt * 1e4", HOUSE, "S15"),
+            Feature("mid_acceleration", "quote/s2", "(velocity_k - velocity_k-1) / dt", HOUSE, "S16"),
         )
         self.state = {"before": np.full(2, np.nan), "t_ns": np.zeros(1, np.int64)}  # mid, velocity
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from etl.compiled import kernel
-from etl.features.declared import Feature, StatefulFamily
+from etl.features.declared import HOUSE, Feature, StatefulFamily
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
 
@@ -13,7 +13,6 @@ _CKS = "Cont, Kukanov and Stoikov 2014"
 _XGH = "Xu, Gould and Howison 2018"
 _SU = "Su et al. 2021"
 _CCZ = "Cont, Cucuringu and Zhang 2023"
-_HOUSE = "definition"
 _DAY_NS = 86_400 * 10**9
 _NEVER = -(2**63)
 
@@ -32,8 +31,8 @@ class OrderFlow(StatefulFamily):
         self.features = (
             Feature("ofi", "base", gained, _CKS, "S12"),
             *(Feature(f"mlofi_L{m}", "base", f"ofi of level {m}", _XGH, "S13") for m in range(levels)),
-            Feature("mlofi", "base", f"sum w_m mlofi_Lm, w_m = {by}", _HOUSE, "S13"),
-            Feature("mlofi_norm", "base", "mlofi / sum w_m", _HOUSE, "S13"),
+            Feature("mlofi", "base", f"sum w_m mlofi_Lm, w_m = {by}", HOUSE, "S13"),
+            Feature("mlofi_norm", "base", "mlofi / sum w_m", HOUSE, "S13"),
             Feature("log_gofi", "1", "ofi with ln(1 + q) for q", _SU, "A6"),
             Feature(
                 "ofi_integrated",

@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from etl.features.declared import Feature, StatelessFamily
+from etl.features.declared import HOUSE, Feature, StatelessFamily
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
-
-_HOUSE = "definition"
 
 
 class Price(StatelessFamily):
@@ -16,10 +14,10 @@ class Price(StatelessFamily):
 
     def __init__(self, options: FeatureOptions) -> None:
         self.features = (
-            Feature("mid_price", "quote", "(bid_0 + ask_0) / 2", _HOUSE, "S1"),
-            Feature("spread", "quote", "ask_0 - bid_0", _HOUSE, "S2"),
-            Feature("relative_spread", "fraction", "spread / mid", _HOUSE, "S2"),
-            Feature("relative_spread_bps", "bps", "spread / mid * 1e4", _HOUSE, "S2"),
+            Feature("mid_price", "quote", "(bid_0 + ask_0) / 2", HOUSE, "S1"),
+            Feature("spread", "quote", "ask_0 - bid_0", HOUSE, "S2"),
+            Feature("relative_spread", "fraction", "spread / mid", HOUSE, "S2"),
+            Feature("relative_spread_bps", "bps", "spread / mid * 1e4", HOUSE, "S2"),
             Feature(
                 "microprice",
                 "quote",
@@ -27,9 +25,9 @@ class Price(StatelessFamily):
                 "Gatheral and Oomen 2010 (weighted mid)",
                 "S2",
             ),
-            Feature("micro_dev", "[-1, 1]", "(microprice - mid) / (spread / 2)", _HOUSE, "A8"),
-            Feature("queue_log_ratio", "1", "ln(q_b0 / q_a0)", _HOUSE, "A1"),
-            *(Feature(f"gap_{side}", "bps", "|p_1 - p_0| / mid * 1e4", _HOUSE, "A11") for side in ("bid", "ask")),
+            Feature("micro_dev", "[-1, 1]", "(microprice - mid) / (spread / 2)", HOUSE, "A8"),
+            Feature("queue_log_ratio", "1", "ln(q_b0 / q_a0)", HOUSE, "A1"),
+            *(Feature(f"gap_{side}", "bps", "|p_1 - p_0| / mid * 1e4", HOUSE, "A11") for side in ("bid", "ask")),
         )
 
     def update(self, rows: Rows) -> dict[str, Floats]:

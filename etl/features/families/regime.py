@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from etl.features.decimals import decimals, difference
-from etl.features.declared import Feature, StatefulFamily
+from etl.features.declared import HOUSE, Feature, StatefulFamily
 from etl.features.options import FeatureOptions, seconds_label
 from etl.features.ranks import TimeRanks
 from etl.features.rows import Floats, Rows
@@ -13,7 +13,6 @@ from etl.features.windows import TimeSums
 
 OBSERVATIONS = 30  # that a rank needs
 _ROUNDING = 1e-15  # a relative spread of exactly the threshold is tight, however it was rounded
-_HOUSE = "definition"
 
 
 class Regime(StatefulFamily):
@@ -35,11 +34,11 @@ class Regime(StatefulFamily):
         rank = f"(#less + #equal / 2) / n of spreads in the {options.spread_regime_window:g} s before, n >= 30"
         told = f"-1 tight: pct <= {low:g}; 1 wide: pct >= {high:g}; static: tight at spread / mid <= threshold"
         self.features = (
-            Feature("spread_pct", "[0, 1]", rank, _HOUSE, "S17"),
-            Feature("spread_regime", "", told, _HOUSE, "S17", pl.Int64),
-            Feature("regime_source", "", "whether pct decided", _HOUSE, "S17", pl.String, ("static", "dynamic")),
+            Feature("spread_pct", "[0, 1]", rank, HOUSE, "S17"),
+            Feature("spread_regime", "", told, HOUSE, "S17", pl.Int64),
+            Feature("regime_source", "", "whether pct decided", HOUSE, "S17", pl.String, ("static", "dynamic")),
             *(
-                Feature(f"{name}_frac_{seconds_label(h)}", "[0, 1]", f"share of {name} rows", _HOUSE, "S20")
+                Feature(f"{name}_frac_{seconds_label(h)}", "[0, 1]", f"share of {name} rows", HOUSE, "S20")
                 for h in options.horizons
                 for name in ("tight", "wide")
             ),

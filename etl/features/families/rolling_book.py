@@ -4,16 +4,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from etl.features.declared import Feature
+from etl.features.declared import HOUSE, Feature
 from etl.features.families.imbalance import depth
 from etl.features.horizons import HorizonFamily, Window
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
 
-_HOUSE = "definition"
 _SPREAD, _DEPTH, _UPDATES = range(3)
-_AGE = Feature("book_age", "s", "time of the row - time of the last update of the book", _HOUSE, "A15")
-_COVERAGE = Feature("coverage", "fraction", "min(1, time since the last reset / h)", _HOUSE, "0.2")
+_AGE = Feature("book_age", "s", "time of the row - time of the last update of the book", HOUSE, "A15")
+_COVERAGE = Feature("coverage", "fraction", "min(1, time since the last reset / h)", HOUSE, "0.2")
 
 
 class RollingBook(HorizonFamily):
@@ -23,10 +22,10 @@ class RollingBook(HorizonFamily):
     needs = ("price",)
     options = ("horizons", "partial_windows", "min_obs", "depth_levels")
     each: tuple[Feature, ...] = (
-        Feature("mean_spread", "fraction", "mean of relative_spread", _HOUSE, "S25"),
-        Feature("depth_var", "base^2", "sample variance of the size of the first n levels, both sides", _HOUSE, "S26"),
-        Feature("depth_mean", "base", "mean size of the first n levels, both sides", _HOUSE, "S26"),
-        Feature("quote_rate", "1/s", "valid updates of the book / h", _HOUSE, "A15"),
+        Feature("mean_spread", "fraction", "mean of relative_spread", HOUSE, "S25"),
+        Feature("depth_var", "base^2", "sample variance of the size of the first n levels, both sides", HOUSE, "S26"),
+        Feature("depth_mean", "base", "mean size of the first n levels, both sides", HOUSE, "S26"),
+        Feature("quote_rate", "1/s", "valid updates of the book / h", HOUSE, "A15"),
     )
     made_from: ClassVar = {
         "mean_spread": ("relative_spread",),

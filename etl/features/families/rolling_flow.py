@@ -5,13 +5,12 @@ from typing import ClassVar
 import numpy as np
 
 from etl.compiled import kernel
-from etl.features.declared import Feature
+from etl.features.declared import HOUSE, Feature
 from etl.features.families.imbalance import depth
 from etl.features.horizons import HorizonFamily, Window
 from etl.features.options import FeatureOptions, seconds_label
 from etl.features.rows import Floats, Rows
 
-_HOUSE = "definition"
 _CKS = "Cont, Kukanov and Stoikov 2014"
 _OFI, _MLOFI, _TFI, _SIZE = range(4)
 
@@ -26,7 +25,7 @@ class RollingFlow(HorizonFamily):
     each: tuple[Feature, ...] = (
         Feature("ofi_sum", "base", "sum of ofi", _CKS, "S21"),
         Feature("mlofi_sum", "base", "sum of mlofi", "Xu, Gould and Howison 2018", "S21"),
-        Feature("tfi_sum", "base", "sum of tfi", _HOUSE, "S21"),
+        Feature("tfi_sum", "base", "sum of tfi", HOUSE, "S21"),
         Feature(
             "ofi_norm",
             "1",
@@ -48,7 +47,7 @@ class RollingFlow(HorizonFamily):
         super().__init__(options)
         taus = options.ew_taus_s
         self.features += tuple(
-            Feature(f"ew_ofi_{seconds_label(tau)}", "base", f"sum of ofi_j exp(-(t - t_j) / {tau:g} s)", _HOUSE, "A18")
+            Feature(f"ew_ofi_{seconds_label(tau)}", "base", f"sum of ofi_j exp(-(t - t_j) / {tau:g} s)", HOUSE, "A18")
             for tau in taus
         )
         self.state |= {"ew": np.full(len(taus), np.nan), "ew_t_ns": np.zeros(1, np.int64)}

@@ -5,11 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from etl.features.declared import Feature
+from etl.features.declared import HOUSE, Feature
 from etl.features.horizons import HorizonFamily, Window
 from etl.features.rows import Floats, Rows
 
-_HOUSE = "definition"
 _YEAR_S = 365 * 86_400  # markets that never close
 
 
@@ -21,10 +20,10 @@ class RollingVolatility(HorizonFamily):
     options = ("horizons", "partial_windows", "min_obs")
     each: tuple[Feature, ...] = (
         Feature("rv", "1", "sqrt(sum of log_return^2)", "Andersen, Bollerslev, Diebold and Labys 2003", "S22"),
-        Feature("rv_ann", "1/sqrt(year)", "rv sqrt(365 days / h)", _HOUSE, "S22"),
-        Feature("rstd", "1", "sample standard deviation of log_return", _HOUSE, "S23"),
-        Feature("mean_return", "1", "mean of log_return", _HOUSE, "S24"),
-        Feature("sum_return", "1", "sum of log_return", _HOUSE, "S24"),
+        Feature("rv_ann", "1/sqrt(year)", "rv sqrt(365 days / h)", HOUSE, "S22"),
+        Feature("rstd", "1", "sample standard deviation of log_return", HOUSE, "S23"),
+        Feature("mean_return", "1", "mean of log_return", HOUSE, "S24"),
+        Feature("sum_return", "1", "sum of log_return", HOUSE, "S24"),
     )
     made_from: ClassVar = dict.fromkeys((feature.name for feature in each), ("log_return",))
     columns = 1

@@ -3,11 +3,10 @@
 import numpy as np
 
 from etl.compiled import kernel
-from etl.features.declared import Feature, StatelessFamily
+from etl.features.declared import HOUSE, Feature, StatelessFamily
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
 
-_HOUSE = "definition"
 _SIDES = ("bid", "ask")
 _SLOPE, _GN_SLOPE, _NS_SLOPE, _ENTROPY, _SIZE, _VALUE, _OFFSET = range(7)  # what the kernel tells of a side
 _ONE_LOT = 1e-12  # how far a sum of sizes may be from the lot that it is
@@ -25,7 +24,7 @@ class Shape(StatelessFamily):
         gn = "Ghysels and Nguyen 2019", "OLS slope of C_i / C_n on d_i"
         ns = "Naes and Skjeltorp 2006", "mean of relative changes of ln C_i over those of price, C_i in lots"
         slopes = [
-            (_SLOPE, "slope", "base per bps", "OLS slope of C_i on d_i; C_i = sum of q_0 .. q_i", _HOUSE),
+            (_SLOPE, "slope", "base per bps", "OLS slope of C_i on d_i; C_i = sum of q_0 .. q_i", HOUSE),
             *([(_GN_SLOPE, "gn_slope", "1/bps", gn[1], gn[0])] if "gn" in kinds else []),
             *([(_NS_SLOPE, "ns_slope", "1", ns[1], ns[0])] if "ns" in kinds else []),
         ]
@@ -33,8 +32,8 @@ class Shape(StatelessFamily):
         entropy = "-sum s_i ln s_i / ln n; s_i = q_i / D"
         self.features = (
             *(Feature(f"{side}_{name}", unit, text, by, "S9") for _, name, unit, text, by in slopes for side in _SIDES),
-            Feature("center_of_gravity", "quote", "sum p q / sum q of both sides", _HOUSE, "S10"),
-            Feature("cog_vs_mid", "bps", "(center_of_gravity - mid) / mid * 1e4", _HOUSE, "S10"),
+            Feature("center_of_gravity", "quote", "sum p q / sum q of both sides", HOUSE, "S10"),
+            Feature("cog_vs_mid", "bps", "(center_of_gravity - mid) / mid * 1e4", HOUSE, "S10"),
             *(Feature(f"{side}_depth_entropy", "[0, 1]", entropy, "Shannon 1948", "A10") for side in _SIDES),
         )
 

@@ -4,11 +4,10 @@ import numpy as np
 import polars as pl
 
 from etl.compiled import kernel
-from etl.features.declared import Feature, StatefulFamily
+from etl.features.declared import HOUSE, Feature, StatefulFamily
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
 
-_HOUSE = "definition"
 _NET, _VOLUME, _VALUE, _COUNT, _LAST, _SPREAD, _SPREAD_WEIGHT, _PLACE, _PLACE_WEIGHT = range(9)
 
 
@@ -22,13 +21,13 @@ class TradeFlow(StatefulFamily):
     def __init__(self, options: FeatureOptions) -> None:
         met = "m, s: mid and spread before the trade"
         self.features = (
-            Feature("tfi", "base", "sum sign v", _HOUSE, "S14"),
-            Feature("tfi_norm", "[-1, 1]", "tfi / sum v", _HOUSE, "S14"),
-            Feature("trade_volume", "base", "sum v", _HOUSE, "S14"),
-            Feature("trade_value", "quote", "sum p v", _HOUSE, "S14"),
-            Feature("trade_count", "trades", "number of trades", _HOUSE, "S14", dtype=pl.Int64),
-            Feature("last_trade_price", "quote", "p of the last trade", _HOUSE, "A27"),
-            Feature("lofi", "base", "ofi - tfi", _HOUSE, "A7"),
+            Feature("tfi", "base", "sum sign v", HOUSE, "S14"),
+            Feature("tfi_norm", "[-1, 1]", "tfi / sum v", HOUSE, "S14"),
+            Feature("trade_volume", "base", "sum v", HOUSE, "S14"),
+            Feature("trade_value", "quote", "sum p v", HOUSE, "S14"),
+            Feature("trade_count", "trades", "number of trades", HOUSE, "S14", dtype=pl.Int64),
+            Feature("last_trade_price", "quote", "p of the last trade", HOUSE, "A27"),
+            Feature("lofi", "base", "ofi - tfi", HOUSE, "A7"),
             Feature(
                 "eff_spread_bps",
                 "bps",
@@ -36,7 +35,7 @@ class TradeFlow(StatefulFamily):
                 "Huang and Stoll 1996",
                 "A19",
             ),
-            Feature("trade_loc", "1", f"mean of (p - m) / (s / 2) weighted by v; {met}", _HOUSE, "A20"),
+            Feature("trade_loc", "1", f"mean of (p - m) / (s / 2) weighted by v; {met}", HOUSE, "A20"),
         )
         self.state = {}  # the trades of a row come with it
 

@@ -8,7 +8,7 @@ import polars as pl
 from etl.compiled import kernel
 from etl.features import buckets as volume
 from etl.features.decimals import ONE, Decimals, decimal, decimals
-from etl.features.declared import Feature, StatefulFamily
+from etl.features.declared import HOUSE, Feature, StatefulFamily
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Int64s, Rows
 
@@ -34,7 +34,7 @@ class Vpin(StatefulFamily):
         self.features = (
             Feature("vpin", "[0, 1]", f"sum |V_B - V_S| / sum V of the last {n} buckets", _EASLEY, "S19"),
             Feature("vpin_bucket_fill", "[0, 1)", f"volume in the open bucket / V, V {size}", _EASLEY, "S19"),
-            Feature("vpin_gap", "", f"less than {n} buckets since a reset", "definition", "S19", pl.Boolean),
+            Feature("vpin_gap", "", f"less than {n} buckets since a reset", HOUSE, "S19", pl.Boolean),
         )
         self._is_on, self._bucket_volume = options.enable_vpin, options.vpin_bucket_volume
         self.state = {
