@@ -36,7 +36,7 @@ class Depth(StatelessFamily):
     def update(self, rows: Rows) -> dict[str, Floats]:
         """The features of these rows."""
         n, mid = self._levels, rows.columns["mid_price"]
-        bid, ask = (vwap(price[:, :n], size[:, :n]) for price, size in _sides(rows))
+        bid, ask = (_vwap(price[:, :n], size[:, :n]) for price, size in _sides(rows))
         bid_depth, ask_depth = (depth(size[:, :n]) for _, size in _sides(rows))
         near = np.empty((2, 2, len(rows)))  # smart depth and sum q_i / d_i of each side
         for (price, size), found in zip(_sides(rows), near, strict=True):
@@ -52,8 +52,8 @@ def _sides(rows: Rows) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
     return (rows.bid_price, rows.bid_size), (rows.ask_price, rows.ask_size)
 
 
-def vwap(price: Floats, size: Floats) -> Floats:
-    """The size-weighted mean price of (rows, levels); NaN where there is no level."""
+def _vwap(price: Floats, size: Floats) -> Floats:
+    """Of (rows, levels); NaN where there is no level."""
     out = np.empty(len(price))
     _average(price, size, out)
     return out

@@ -4,7 +4,6 @@ import numpy as np
 
 from etl.compiled import kernel
 from etl.features.declared import HOUSE, Feature, StatelessFamily
-from etl.features.families.depth import vwap
 from etl.features.families.imbalance import depth
 from etl.features.options import FeatureOptions
 from etl.features.rows import Floats, Rows
@@ -14,7 +13,7 @@ class Liquidity(StatelessFamily):
     """Price of depth, and shares of the levels."""
 
     rank = 60
-    needs = ("price",)
+    needs = ("price", "depth")
     options = ("depth_levels",)
 
     def __init__(self, options: FeatureOptions) -> None:
@@ -29,12 +28,10 @@ class Liquidity(StatelessFamily):
 
     def update(self, rows: Rows) -> dict[str, Floats]:
         """The features of these rows."""
-        n, mid = self._levels, rows.columns["mid_price"]
-        bid_price, ask_price, bid, ask = (
-            matrix[:, :n] for matrix in (rows.bid_price, rows.ask_price, rows.bid_size, rows.ask_size)
-        )
-        bid_mean, ask_mean, bid_depth, ask_depth = vwap(bid_price, bid), vwap(ask_price, ask), depth(bid), depth(ask)
-        spread, value = ask_mean - bid_mean, bid_mean * bid_depth + ask_mean * ask_depth
+        n, mid, spread = self._levels, rows.columns["mid_price"], rows.columns["vwap_spread"]
+        bid, ask = rows.bid_size[:, :n], rows.ask_size[:, :n]
+        bid_depth, ask_depth = depth(bid), depth(ask)
+        value = rows.columns[f"vwap_bid_{n}"] * bid_depth + rows.columns[f"vwap_ask_{n}"] * ask_depth
         values = (
             spread / (bid_depth + ask_depth),
             spread / mid / value,

@@ -63,7 +63,7 @@ class Regime(StatefulFamily):
             spread <= options.tight_spread_threshold * mid * (1 + _ROUNDING),
         )
         is_wide = rank >= options.spread_wide_percentile
-        told = (rank, is_wide * 1.0 - is_tight, is_dynamic * 1.0)
+        told = (rank, is_wide.astype(np.float64) - is_tight, is_dynamic * 1.0)
         shares = self._shares_of(rows, np.stack([is_tight, is_wide], axis=1) * 1.0)
         return self.named((*told, *shares))
 
