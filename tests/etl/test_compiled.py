@@ -22,6 +22,7 @@ SOURCES = {
     ),
     "__init__.py": "",
 }
+FIRST = "from etl.compiled import at_first_compiling; at_first_compiling(lambda: print('compiling'));"
 TOLD = "from made.outer import told; from made.layout import Pair; print(told(Pair(first=1, second=5)), told.stats)"
 
 
@@ -36,16 +37,25 @@ def package(tmp_path: Path) -> Path:
 
 def told(package: Path) -> tuple[int, bool]:
     """What the kernel gives in a process of its own, and whether it was compiled there."""
+    value, _, stats = said(package).partition(" ")
+    return int(value), "cache_hits=Counter()" in stats
+
+
+def said(package: Path, *, before: str = "") -> str:
     path = os.pathsep.join([str(package.parent), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    run = subprocess.run([sys.executable, "-c", TOLD], env=environment, capture_output=True, text=True, check=True)
-    value, _, stats = run.stdout.partition(" ")
-    return int(value), "cache_hits=Counter()" in stats
+    command = [sys.executable, "-c", before + TOLD]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_kernel_that_did_not_change_is_not_compiled_again(package: Path) -> None:
     assert told(package) == (20, True)
     assert told(package) == (20, False)
+
+
+def test_the_first_compiling_of_a_process_is_told_once_and_none_is_not(package: Path) -> None:
+    first, again = (said(package, before=FIRST) for _ in range(2))  # two kernels, one in the other
+    assert [text.splitlines().count("compiling") for text in (first, again)] == [1, 0]
 
 
 @pytest.mark.parametrize(

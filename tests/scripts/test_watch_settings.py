@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from numba import njit
 
 from config.config import load_config
 from etl.core.config import EtlOptions
 from etl.features.options import FeatureOptions
+from scripts.cli import main
 from scripts.watch import etl_options
 from shared.errors import SettingsInvalid
 
@@ -92,3 +94,17 @@ def test_processor_options_sources_and_folders_reach_the_chains(tmp_path: Path) 
 def test_an_option_that_cannot_be_is_told_by_its_whole_key(tmp_path: Path, channels: str, problem: str) -> None:
     with pytest.raises(SettingsInvalid, match=re.escape(problem)):
         options(tmp_path, channels)
+
+
+def test_the_watcher_says_why_its_first_start_takes_its_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = ", ".join(f"{name}_dir: {tmp_path / name}" for name in ("raw", "processed", "state"))
+    file = tmp_path / "config.yaml"
+    file.write_text(f"storage: {{paths: {{{paths}}}}}\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["watch", "--once", "--config", str(file)])
+    assert not ended.value.code
+    capsys.readouterr()
+    assert njit(lambda x: x + 1)(1) == 2
+    assert "first start of this version: compiling takes a minute or more" in capsys.readouterr().err

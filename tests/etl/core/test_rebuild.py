@@ -1,15 +1,18 @@
 """Rebuilt = streamed = batch, for every kind of bars; what a rebuild says, refuses, and leaves alone."""
 
+import hashlib
 import random
 import shutil
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
 from etl.bars import bar_set_id, bar_types
+from etl.core.checkpoints import Checkpoint
 from etl.core.config import BarSet, EtlOptions
 from etl.core.executor import TransformExecutor
 from etl.core.rebuild import Rebuilding, Rebuilt
@@ -23,6 +26,7 @@ from tests.etl.core.test_streams import Recorder, cut, gold, market, silver_of, 
 from tests.ingestion.writers.lake_rows import START_NS
 from tests.stepped_disk import DyingDisk, Killed
 
+DIGEST_BYTES = hashlib.sha256().digest_size
 EVERY_KIND = (
     BarSet("time", {"interval": "1m"}),
     BarSet("tick", {"threshold": 7}),
@@ -225,3 +229,28 @@ def test_a_checkpoint_of_another_bar_set_is_refused_by_name_and_nothing_is_writt
     assert isinstance(error.value.exceptions[0], StateMismatch)
     assert str(dollar) in str(error.value.exceptions[0])
     assert stored(lake) == before
+
+
+def test_a_state_that_cannot_be_read_is_told_with_its_chain_and_its_hint_is_true(tmp_path: Path) -> None:
+    lake, trades = Lake.under(tmp_path), market(21, exchange="kraken", trades=200)
+    recorder = Recorder(lake, "kraken")
+    recorder.record([trades[:100]])
+    run(lake)
+    chain = f"bars-{bar_set_id(EVERY_KIND[1].type, EVERY_KIND[1].params)}"
+    folder = lake.state / "etl" / chain / "kraken" / "BTC-USD"
+    newest = max(folder.glob("*.checkpoint"))
+    checkpoint = msgspec.msgpack.decode(newest.read_bytes()[DIGEST_BYTES:], type=Checkpoint)
+    body = msgspec.msgpack.encode(msgspec.structs.replace(checkpoint, state=checkpoint.state[:-3]))
+    newest.write_bytes(hashlib.sha256(body).digest() + body)
+    recorder.record([trades[100:]])
+    with pytest.raises(ExceptionGroup) as error:
+        run(lake)
+    (told,) = error.value.exceptions
+    assert isinstance(told, StateMismatch)
+    assert str(told).startswith(f"{chain} of kraken BTC-USD: ")
+    assert told.hint == f"Remove {folder}: rows are made anew"
+    shutil.rmtree(folder)
+    run(lake)
+    other = Lake(lake.raw, tmp_path / "batch", tmp_path / "batch_state")
+    run(other)
+    assert tables(lake) == tables(other)

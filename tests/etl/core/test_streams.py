@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 import polars as pl
 import pytest
+from structlog.testing import capture_logs
 
 from etl.bars import new_bars
 from etl.core.config import BarSet, EtlOptions, FilterSpec, StreamKey
@@ -340,10 +341,18 @@ def test_another_version_of_a_transform_leaves_no_row_of_the_old_one(
     trades = market(4, exchange="kraken", trades=90)
     lake = Lake.under(tmp_path)
     Recorder(lake, "kraken").record([trades])
-    run(lake)
+    with capture_logs() as told_before:
+        run(lake)
+        run(lake)
     monkeypatch.setattr(TradesTransform, "version", 2)
     monkeypatch.setattr(TradesTransform, "_is_trade", lambda self: pl.col("trade_seq") <= 40)
-    run(lake, end_of_data=True)
+    with capture_logs() as told:
+        run(lake, end_of_data=True)
+        run(lake)
+    assert told_before == []
+    assert [(line["log_level"], line["chain"]) for line in told if "all rows are made anew" in line["event"]] == [
+        ("warning", "trades of kraken BTC-USD")
+    ]
     assert silver_of(lake)["trade_seq"].to_list() == list(range(1, 41))
     assert gold(lake, "tick")["tick_count"].sum() == 40
 
