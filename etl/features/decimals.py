@@ -50,8 +50,8 @@ def decimal(value: float | Decimal, *, what: str) -> tuple[int, int]:
 
 def difference(one: Decimals, other: Decimals) -> Floats:
     """`one` less `other` as floats; equal differences are equal floats."""
-    more, less = _excess(one, other), _excess(other, one)
-    return np.where(more >= 0, more, -less)
+    is_negative = (one[0] < other[0]) | ((one[0] == other[0]) & (one[1] < other[1]))
+    return np.where(is_negative, -_excess(other, one), _excess(one, other))
 
 
 def _excess(one: Decimals, other: Decimals) -> Floats:
