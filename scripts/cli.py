@@ -20,6 +20,7 @@ COMMANDS: dict[str, Command] = {
     "features": Command(
         "scripts.features_commands:app", "List, make and draw the features of books, trades and tickers"
     ),
+    "sync": Command("scripts.sync:sync", "Keep the lake in an archive (S3 or a folder), or bring it back"),
     "query": Command("scripts.query:query", "Read a table of the lake"),
     "gaps": Command("scripts.gaps:gaps", "List what was not captured, and why"),
     "check": Command("scripts.check:check", "Prove that everything received is stored or declared"),

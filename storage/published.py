@@ -104,11 +104,14 @@ def log_paths(lake: Lake) -> list[Path]:
     return sorted(lake.published.glob(f"*{SUFFIX}"))
 
 
-def read_log(path: Path, *, start: int = 0) -> tuple[list[Published], int]:
-    """The entries of a log from byte `start` on, and the position to go on from. A torn line ends it for now."""
+def read_log(path: Path, *, start: int = 0, bytes_about: int = -1) -> tuple[list[Published], int]:
+    """The entries of a log from byte `start` on, and the position to go on from. A torn line ends it for now.
+
+    With `bytes_about`, as many whole lines as that takes: a log of months need not be in memory.
+    """
     with path.open("rb") as file:
         file.seek(start)
-        data = file.read()
+        data = file.read(bytes_about) + file.readline()
     lines = _whole_lines(data)
     entries: list[Published] = []
     position = start

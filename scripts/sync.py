@@ -1,0 +1,152 @@
+"""`daedalus sync`: settings to the synchronisation of the lake with its archive, and nothing else."""
+
+import signal
+import threading
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from config.config import DEFAULT_FILE, Settings, load_config
+from scripts.config_commands import ConfigFile
+from scripts.moments import period
+from scripts.sync_progress import progress
+from shared.disk import Disk
+from shared.errors import SettingsInvalid
+from shared.log import configure
+from shared.rows import ROW_TYPES
+from storage.factory import object_store
+from storage.sync import Plan, StorageSync, SyncOptions
+from storage.sync_plan import Selection
+from storage.sync_report import Onlooker, SyncReport
+
+EXIT_NOT_DONE = 1
+_SHOWN_MAX = 20
+
+
+class Mode(StrEnum):
+    """How long it goes on."""
+
+    once = "once"
+    continuous = "continuous"
+
+
+class Direction(StrEnum):
+    """Which way files go."""
+
+    up = "up"
+    down = "down"
+    both = "both"
+
+
+def sync(
+    config: ConfigFile = DEFAULT_FILE,
+    mode: Annotated[Mode, typer.Option(help="One pass, or pass after pass until SIGTERM or Ctrl-C.")] = Mode.once,
+    interval: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds between two passes; else sync.interval_s.")
+    ] = None,
+    direction: Annotated[
+        Direction, typer.Option(help="up: to the archive; down: bring a lake back; both: up, and bronze of others.")
+    ] = Direction.up,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be moved, and write nothing.")] = False,
+    channels: Annotated[list[str] | None, typer.Option(help="Only these tables of bronze, and gaps.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only from the day of this moment on: 2026-06-09, 7d.")] = None,
+    bandwidth_limit: Annotated[float | None, typer.Option(min=0.001, help="Megabytes a second.")] = None,
+    full_scan: Annotated[
+        bool, typer.Option("--full-scan", help="Look at everything in the archive first, and send what is missing.")
+    ] = False,
+) -> None:
+    """Keep the lake in the archive of `storage.archive`, checksummed, seen there, and complete.
+
+    Exit code 1: something is still to be done, or could not be.
+    """
+    if direction is not Direction.up:
+        raise typer.BadParameter(f"--direction {direction.value} does not work yet")
+    settings = load_config(config)
+    configure(settings.logging.level, format=settings.logging.format)
+    selection = selection_of(settings, channels, since)
+    options = sync_options(settings, selection, bandwidth_limit_mb_s=bandwidth_limit, full_scan=full_scan)
+    store = object_store(settings.storage.archive.options(), root=settings.lake().raw)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+
+    def syncing(onlooker: Onlooker | None = None) -> StorageSync:
+        return StorageSync(settings.lake(), store, options, disk=Disk(), onlooker=onlooker)
+
+    if dry_run:
+        _print_plan(syncing().plan(direction.value), store.name)
+    elif mode is Mode.continuous:
+        syncing().run(direction.value, interval or settings.sync.interval_s, stopped)
+    else:
+        with progress() as onlooker:
+            report = syncing(onlooker).run_once(direction.value, stopped=stopped)
+        _print_report(report, store.name)
+        if not report.is_complete:
+            raise typer.Exit(EXIT_NOT_DONE)
+
+
+def selection_of(settings: Settings, channels: list[str] | None, since: str | None) -> Selection:
+    """The part of the lake that options and settings name. Raises: typer.BadParameter."""
+    named = [name for text in channels for name in text.split(",")] if channels else settings.sync.channels
+    if unknown := [name for name in named or () if name not in ROW_TYPES]:
+        raise typer.BadParameter(f"no table {unknown[0]!r}; there are {', '.join(ROW_TYPES)}")
+    first, _ = period(since, None)
+    return Selection(
+        tiers=frozenset(settings.sync.tiers),
+        channels=None if named is None else frozenset(named),
+        since=first.date() if first else None,
+    )
+
+
+def sync_options(
+    settings: Settings, selection: Selection, *, bandwidth_limit_mb_s: float | None = None, full_scan: bool = False
+) -> SyncOptions:
+    """What the settings say of synchronisation, as plain values. Raises: SettingsInvalid: there is no archive."""
+    place: Any = settings.storage.archive
+    if place.type == "local":
+        raise SettingsInvalid(
+            "storage.archive names no archive",
+            hint="Set storage.archive to {type: s3, bucket: ...} or {type: folder, path: ...}; see docs/sync.md",
+        )
+    limit = bandwidth_limit_mb_s or settings.sync.bandwidth_limit_mb_s
+    name = (
+        f"folder {place.path}" if place.type == "folder" else f"s3 {place.endpoint_url} {place.bucket} {place.prefix}"
+    )
+    return SyncOptions(
+        archive=name,
+        selection=selection,
+        files_at_once=settings.sync.files_at_once,
+        bandwidth_bytes_per_s=limit * 1e6 if limit else None,
+        unfinished_keep_s=settings.sync.unfinished_keep_hours * 3600,
+        full_scan=full_scan,
+    )
+
+
+def _print_plan(plan: Plan, archive: str) -> None:
+    for file in plan.uploads[:_SHOWN_MAX]:
+        typer.echo(f"{file.size_bytes:>14,}  {file.key}")
+    if plan.files > _SHOWN_MAX:
+        typer.echo(f"{'':>14}  and {plan.files - len(plan.uploads[:_SHOWN_MAX]):,} more")
+    for name, (files, size_bytes) in plan.by_table.items():
+        typer.echo(f"{name:<24} {files:>9,} files {size_bytes:>18,} bytes")
+    typer.echo(f"to send to {archive}: {plan.files:,} files, {plan.size_bytes:,} bytes; nothing was written")
+
+
+def _print_report(report: SyncReport, archive: str) -> None:
+    done = [
+        f"{report.uploaded_files:,} files sent ({report.uploaded_bytes:,} bytes)",
+        f"{report.downloaded_files:,} files brought ({report.downloaded_bytes:,} bytes)"
+        if report.downloaded_files
+        else "",
+        f"{report.removed_files:,} superseded ones removed there" if report.removed_files else "",
+    ]
+    wrong = [
+        f"{report.put_off_files:,} files still to do" if report.put_off_files else "",
+        f"{report.conflicting_files:,} conflicting" if report.conflicting_files else "",
+        f"{report.missing_files:,} missing or damaged here" if report.missing_files else "",
+    ]
+    told = "; ".join(part for part in (*done, *wrong) if part)
+    typer.echo(f"{archive}: {'NOT DONE: ' if any(wrong) else ''}{told}")
+    for line in report.problems[:_SHOWN_MAX]:
+        typer.echo(f"  {line}")

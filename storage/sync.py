@@ -1,0 +1,234 @@
+"""`StorageSync`: keeps a lake and an archive in step, and proves what it moved.
+
+Upwards, what is new is read from the logs of published names and from the newest folders of outputs, never by walking
+the lake, and what is known to be in the archive from a ledger that is a cache. A pass that finds nothing new asks the
+archive nothing. What is sent is checksummed on its way, listed afterwards, and only then noted; the manifest of its day
+comes last. See docs/sync.md and docs/decisions/0019-what-an-archive-holds.md.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from threading import Event
+
+from filelock import FileLock
+
+from shared.clock import Clock, SystemClock, utc_from_us
+from shared.disk import Disk
+from shared.errors import LeaseHeld, LeaseLost, StorageFailed
+from shared.log import get_log
+from shared.partitioning import Lake
+from storage.base import ObjectStore
+from storage.leases import Lease
+from storage.locks import hold
+from storage.sync_changes import Changes
+from storage.sync_ledger import Ledger
+from storage.sync_meet import met
+from storage.sync_names import LEASE, Stage
+from storage.sync_pace import Interrupted, Pace
+from storage.sync_plan import Direction, Local, Selection
+from storage.sync_report import Onlooker, SyncReport, Told
+from storage.sync_up import Crew, UpPass
+
+_LEASE_S = 120.0
+_PLAN_FILES = 10_000
+log = get_log("sync")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncOptions:
+    """How a lake is synchronised."""
+
+    archive: str = ""
+    """Names the archive among all others: where it is another than last time, the ledger begins anew."""
+    owner: str = "daedalus sync"
+    """For whoever finds the archive in use."""
+    selection: Selection = field(default_factory=Selection)
+    files_at_once: int = 8
+    bandwidth_bytes_per_s: float | None = None
+    unfinished_keep_s: float = 172_800.0
+    full_scan: bool = False
+    """Look at everything in the archive first, and at every published name here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a pass would do now."""
+
+    uploads: list[Local]
+    """The first of them, in order."""
+    files: int
+    size_bytes: int
+    by_table: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+class StorageSync:
+    """Synchronises one lake with one archive. Not for several threads; `stopped` may be set by any."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        store: ObjectStore,
+        options: SyncOptions | None = None,
+        *,
+        disk: Disk | None = None,
+        clock: Clock | None = None,
+        onlooker: Onlooker | None = None,
+    ) -> None:
+        self._lake, self._store, self._options = lake, store, options or SyncOptions()
+        self._disk, self._clock = disk or Disk(), clock or SystemClock()
+        self._folder = lake.state / "sync"
+        self._told = Told(lake.state / "sync.json", clock=self._clock, onlooker=onlooker)
+        self._lease = Lease(store, LEASE, owner=self._options.owner, ttl_s=_LEASE_S, clock=self._clock)
+        self._has_met = self._has_swept = False
+
+    def plan(self, direction: Direction = "up") -> Plan:
+        """What a pass would move now. Writes nothing, neither here nor there."""
+        assert direction == "up"
+        with self._ledger_of_plan() as ledger:
+            Changes(self._lake, ledger, held=None, disk=self._disk).look()
+            selection = self._options.selection
+            uploads: list[Local] = []
+            for stage in Stage:
+                uploads += ledger.planned(stage, selection, count=_PLAN_FILES - len(uploads))
+            files, size_bytes = ledger.backlog(selection)
+            return Plan(
+                uploads=uploads, files=files, size_bytes=size_bytes, by_table=ledger.backlog_by_table(selection)
+            )
+
+    def run_once(self, direction: Direction = "up", *, stopped: Event | None = None) -> SyncReport:
+        """One pass.
+
+        Raises: LakeLocked, LeaseHeld: another syncer is at work. StorageRefused: a person has to act. LeaseLost.
+            LakeUnusable: this disk cannot be used.
+        """
+        stopped = stopped or Event()
+        with self._held_lock(), self._opened_ledger() as ledger:
+            try:
+                return self._pass(ledger, direction, stopped, is_last=True)
+            finally:
+                self._told.write(is_running=False)
+
+    def run(self, direction: Direction, interval_s: float, stopped: Event) -> None:
+        """Pass after pass until `stopped` is set. What a person has to mend is said once, and tried again.
+
+        Raises: LakeLocked: another syncer of this lake. LakeUnusable: this disk cannot be used.
+        """
+        with self._held_lock(), self._opened_ledger() as ledger:
+            try:
+                while not stopped.is_set():
+                    began_ns = self._clock.mono_ns()
+                    try:
+                        self._say(self._pass(ledger, direction, stopped, is_last=False))
+                    except (StorageFailed, LeaseHeld, LeaseLost) as error:
+                        self._told.problem(error.line())
+                        self._told.write(is_running=True)
+                    passed_s = (self._clock.mono_ns() - began_ns) / 1e9
+                    stopped.wait(max(0.0, interval_s - passed_s))
+            finally:
+                self._told.write(is_running=False)
+
+    def _pass(self, ledger: Ledger, direction: Direction, stopped: Event, *, is_last: bool) -> SyncReport:
+        self._told.begin(direction)
+        held = self._folder / "held"
+        changes = Changes(self._lake, ledger, held=held, disk=self._disk)
+        changes.look()
+        selection = self._options.selection
+        files, size_bytes = ledger.backlog(selection)
+        self._told.expect(files, size_bytes)
+        if files or ledger.removable(count=1) or ledger.is_due() or self._wants_scan():
+            with self._lease.kept(), Crew(self._options.files_at_once) as crew:
+                try:
+                    self._go_up(ledger, changes, crew, stopped, is_last=is_last)
+                except Interrupted:
+                    log.info("stopped; what is under way is gone on with next time")
+        report = self._told.report
+        report.conflicting_files = ledger.aside("conflict")
+        report.missing_files = ledger.aside("missing") + ledger.aside("damaged")
+        self._told.end(backlog=ledger.backlog(selection))
+        return report
+
+    def _go_up(self, ledger: Ledger, changes: Changes, crew: Crew, stopped: Event, *, is_last: bool) -> None:
+        if not self._has_met or self._wants_scan():
+            if met(self._store, ledger, self._lake, full_scan=self._wants_scan()):
+                changes.look()
+                self._told.expect(*ledger.backlog(self._options.selection))
+            self._has_met = True
+        pace = Pace(self._options.bandwidth_bytes_per_s, clock=self._clock, stopped=stopped)
+        sending = UpPass(
+            self._store,
+            ledger,
+            changes,
+            self._options.selection,
+            crew=crew,
+            pace=pace,
+            told=self._told,
+            stopped=stopped,
+            still_ours=self._still_ours,
+        )
+        try:
+            sending.run()
+            sending.remove_superseded()
+        finally:
+            if self._lease.is_held:
+                sending.write_manifests(clock=self._clock, everything=is_last or stopped.is_set())
+        self._sweep()
+
+    def _still_ours(self) -> None:
+        """Raises: LeaseLost."""
+        _ = self._lease.fence
+
+    def _wants_scan(self) -> bool:
+        return self._options.full_scan and not self._has_met
+
+    def _sweep(self) -> None:
+        """Give up what was begun long ago, here or by a process that is gone; once."""
+        if self._has_swept:
+            return
+        now = utc_from_us(self._clock.wall_ns() // 1000)
+        for upload in list(self._store.unfinished()):
+            if now - upload.started_at > timedelta(seconds=self._options.unfinished_keep_s):
+                self._store.discard(upload)
+                log.info("an upload that was never finished is given up", key=upload.key, begun=str(upload.started_at))
+        self._has_swept = True
+
+    def _say(self, report: SyncReport) -> None:
+        """One line for each pass that did something."""
+        counts = {
+            "uploaded": report.uploaded_files,
+            "bytes": report.uploaded_bytes + report.downloaded_bytes,
+            "downloaded": report.downloaded_files,
+            "removed": report.removed_files,
+            "put_off": report.put_off_files,
+            "conflicting": report.conflicting_files,
+            "missing": report.missing_files,
+        }
+        if any(counts.values()):
+            log.info("synchronised", **{name: count for name, count in counts.items() if count})
+
+    @contextmanager
+    def _held_lock(self) -> Iterator[FileLock]:
+        self._disk.make_dirs(self._folder)
+        lock = hold(self._folder / "sync.lock", hint="One syncer per lake: stop it, or let it do the work")
+        try:
+            yield lock
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _opened_ledger(self) -> Iterator[Ledger]:
+        path = self._folder / "ledger.sqlite"
+        with ExitStack() as stack:
+            ledger = Ledger.opened(path, archive=self._options.archive or self._store.name, disk=self._disk)
+            stack.callback(ledger.close)
+            yield ledger
+
+    @contextmanager
+    def _ledger_of_plan(self) -> Iterator[Ledger]:
+        """A copy in memory of the ledger that there is."""
+        ledger = Ledger.copied(self._folder / "ledger.sqlite", archive=self._options.archive or self._store.name)
+        try:
+            yield ledger
+        finally:
+            ledger.close()

@@ -1,0 +1,73 @@
+"""Whether an archive is what the ledger says: looked at once by each process before it sends anything."""
+
+from collections.abc import Iterator
+
+from shared.clock import utc_from_us
+from shared.errors import StorageRefused
+from shared.log import get_log
+from shared.partitioning import Lake
+from storage.base import ObjectInfo, ObjectStore
+from storage.published import SUFFIX, log_paths
+from storage.sync_ledger import Ledger
+from storage.sync_names import Stage, is_kept, log_name, named
+from storage.sync_plan import Remote
+
+_LOGS = "raw/published/"
+_ROOTS = ("raw/", "processed/", "state/etl/")
+_MET = "met"
+log = get_log("sync")
+
+
+def met(store: ObjectStore, ledger: Ledger, lake: Lake, *, full_scan: bool) -> bool:
+    """Make sure that the archive is this lake's and holds what the ledger says; whether the ledger was made anew.
+
+    Costs one listing of the logs, and one of everything where the ledger is new, is wrong, or with `full_scan`.
+
+    Raises: StorageRefused: it holds another lake, or this one's past that is gone here; StorageFailed.
+    """
+    logs = {info.key: info for info in store.list(_LOGS) if is_kept(info.key)}
+    if not ledger.fact(_MET):
+        _refuse_strangers(store, lake, logs)
+        full_scan = full_scan or bool(logs)
+    elif any(key not in logs or logs[key].etag != each.etag for key, each in ledger.there_below(_LOGS).items()):
+        log.warning("the archive is not as it was left: everything in it is looked at", archive=store.name)
+        full_scan = True
+    with ledger.changing():
+        if full_scan:
+            lost, new = ledger.scanned(_everything(store), lambda info: _adopted(info, lake))
+            ledger.try_all_again()
+            log.info("archive looked at", archive=store.name, not_there=lost, not_known=new)
+        ledger.set_fact(_MET, "yes")
+    return full_scan
+
+
+def _refuse_strangers(store: ObjectStore, lake: Lake, logs: dict[str, ObjectInfo]) -> None:
+    there = {log_name(key.removeprefix(_LOGS))[0] for key in logs}
+    unknown = sorted(name for name in there - {path.name for path in log_paths(lake)} if name.endswith(SUFFIX))
+    if unknown:
+        raise StorageRefused(
+            store.name,
+            f"it holds runs that this lake does not have, first {unknown[0].removesuffix(SUFFIX)}",
+            hint="After a dead disk bring them back first (`daedalus sync --direction down`);"
+            " another lake needs a bucket or prefix of its own",
+        )
+
+
+def _everything(store: ObjectStore) -> Iterator[ObjectInfo]:
+    for root in _ROOTS:
+        yield from (info for info in store.list(root) if is_kept(info.key))
+
+
+def _adopted(info: ObjectInfo, lake: Lake) -> Remote | None:
+    """An object as the copy of a local file; None: it is not one, or that cannot be told from a listing."""
+    what, version = named(info.key), 0
+    if what.stage in {Stage.LOGS, Stage.POSITIONS}:
+        return None  # small; sent again
+    path = lake.path_of(info.key)
+    if path.exists():
+        found = path.stat()
+        is_older = utc_from_us(found.st_mtime_ns // 1000) < info.last_modified
+        if found.st_size != info.size_bytes or not (what.is_final or is_older):
+            return None
+        version = 0 if what.is_final else found.st_mtime_ns
+    return Remote(key=info.key, size_bytes=info.size_bytes, version=version, etag=info.etag)

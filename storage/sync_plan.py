@@ -1,0 +1,116 @@
+"""What a synchronisation does, decided from what is here and what is there; no disk, no network, no clock."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, TypeAlias
+
+from storage.sync_names import Named, named
+
+Direction: TypeAlias = Literal["up", "down", "both"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local:
+    """The state of a file here, or of a piece of a log."""
+
+    key: str
+    size_bytes: int
+    version: int
+    """Another content under this name has another: the time of the file's last change, in ns; 0 of final names."""
+    rows: int | None = None
+    start: int = 0
+    """Of a piece of a log: where it begins."""
+    tries: int = 0
+    """How often it was begun to send."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """The state of an object there that was sent or brought from here, and seen there."""
+
+    key: str
+    size_bytes: int
+    version: int
+    """That of the local file with the same content."""
+    etag: str
+    crc32: int | None = None
+    rows: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """Send a file."""
+
+    file: Local
+    is_final: bool
+    """It may not replace anything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remove:
+    """Remove an object whose content another one holds."""
+
+    key: str
+    by: str
+    """The object that must be there first."""
+
+
+Action: TypeAlias = Upload | Remove
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The part of a lake that is synchronised."""
+
+    tiers: frozenset[str] = frozenset({"bronze", "silver", "gold"})
+    channels: frozenset[str] | None = None
+    """Tables of bronze; gaps always go along, and what has no table. None: all."""
+    since: date | None = None
+    """The first day that is wanted; what is of no day always is."""
+
+    def allows(self, what: Named) -> bool:
+        """Whether a file is wanted."""
+        if what.tier not in self.tiers:
+            return False
+        if self.channels is not None and what.tier == "bronze" and what.table not in {"", "gaps", *self.channels}:
+            return False
+        return self.since is None or what.last_day is None or what.last_day >= self.since
+
+
+def planned(local: Iterable[Local], remote: Mapping[str, Remote], superseded: Mapping[str, str]) -> list[Action]:
+    """What makes an archive hold what is here: uploads in an order in which nothing comes before what it speaks of,
+    then removals.
+
+    Nothing is removed but what another object supersedes, which is there or is sent before.
+
+    Args:
+        local: what is here; what is only there stays there.
+        remote: what is known to be there, by key.
+        superseded: keys whose content others hold, and the keys of those.
+    """
+    files = {file.key: file for file in local}
+    arriving = {*files, *remote}
+    uploads = [
+        Upload(file=file, is_final=named(key).is_final)
+        for key, file in files.items()
+        if superseded.get(key) not in arriving and not is_same(file, remote.get(key))
+    ]
+    uploads.sort(key=lambda upload: order_of(upload.file.key))
+    removals = [
+        Remove(key=key, by=by)
+        for key, by in sorted(superseded.items())
+        if key in remote and by in arriving and by != key
+    ]
+    return [*uploads, *removals]
+
+
+def order_of(key: str) -> tuple[int, str, str]:
+    """Stage after stage, in each the older days first."""
+    what = named(key)
+    return int(what.stage), what.day.isoformat() if what.day else "", key
+
+
+def is_same(file: Local, there: Remote | None) -> bool:
+    """Whether an object has the content of a file."""
+    return there is not None and (there.size_bytes, there.version) == (file.size_bytes, file.version)
