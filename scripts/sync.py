@@ -3,7 +3,7 @@
 import signal
 import threading
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -15,6 +15,7 @@ from shared.disk import Disk
 from shared.errors import SettingsInvalid
 from shared.log import configure
 from shared.rows import ROW_TYPES
+from storage import sync_plan
 from storage.factory import object_store
 from storage.sync import Plan, StorageSync, SyncOptions
 from storage.sync_plan import Selection
@@ -67,6 +68,7 @@ def sync(
     selection = selection_of(settings, channels, since)
     options = sync_options(settings, selection, bandwidth_limit_mb_s=bandwidth_limit, full_scan=full_scan)
     store = object_store(settings.storage.archive.options(), root=settings.lake().raw)
+    way = cast("sync_plan.Direction", direction.value)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -75,12 +77,12 @@ def sync(
         return StorageSync(settings.lake(), store, options, disk=Disk(), onlooker=onlooker)
 
     if dry_run:
-        _print_plan(syncing().plan(direction.value), store.name)
+        _print_plan(syncing().plan(way), store.name)
     elif mode is Mode.continuous:
-        syncing().run(direction.value, interval or settings.sync.interval_s, stopped)
+        syncing().run(way, interval or settings.sync.interval_s, stopped)
     else:
         with progress() as onlooker:
-            report = syncing(onlooker).run_once(direction.value, stopped=stopped)
+            report = syncing(onlooker).run_once(way, stopped=stopped)
         _print_report(report, store.name)
         if not report.is_complete:
             raise typer.Exit(EXIT_NOT_DONE)
