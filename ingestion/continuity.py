@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from ingestion import lifecycle
+from ingestion.channels import Channel, channels
 from ingestion.exchanges.wire_values import ID_DIGITS_MAX
 from shared.exchange_facts import ids_prove_loss
 from shared.rows import ROW_TYPES, TABLE_OF, Gap, L2Message, Reject, Row, Stream, Trade
@@ -50,6 +51,12 @@ class _Place:
     interruption: Interruption | None = None
     unended: Gap | None = None  # what has been written of the interruption while nothing followed on it
     open_gaps: list[Gap] = field(default_factory=list)
+    holes_open: int = 0  # declared in this run, and not filled since
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether nothing has come since it was interrupted."""
+        return self.interruption is not None
 
 
 class Feed:
@@ -105,6 +112,10 @@ class Feed:
             return Standing(0, None)
         return Standing(place.count, None if place.next_id is None else place.next_id - 1)
 
+    def channels(self) -> dict[str, Channel]:
+        """How each table is doing."""
+        return channels((TABLE_OF[kind], place) for (kind, _), place in self._places.items())
+
     def event(self, cause: str, evidence: str, *, at_us: int, start_us: int | None = None) -> Gap:
         """The row that says what happened to the whole collector; nothing is lost by it."""
         began_us = at_us if start_us is None else start_us
@@ -124,6 +135,7 @@ class Feed:
                 continue
             if everything or abs(now_us - pending.at_us) >= UNENDED_AFTER_US:
                 place.unended = self._gap(place, symbol, TABLE_OF[kind], pending)
+                place.holes_open += 1
                 out.append(place.unended)
         rejected = self._rejects.due(now_us, everything=everything)
         return [*out, *(msgspec.structs.replace(summary, gap_id=self.new_gap_id()) for summary in rejected)]
@@ -219,6 +231,7 @@ class Feed:
             end_ts=capture_us,
             rows_lost=lost,
         )
+        place.holes_open += (gap.status == "open") - (place.unended is not None)
         place.interruption = place.unended = place.seq = None
         return gap
 
@@ -259,7 +272,9 @@ class Feed:
                 out.append(_between(fresh, trade_seq, high))
             else:
                 out = [_between(revised, trade_seq, high)]
-        place.open_gaps[index:index] = [g for g in out if g.rows_lost]
+        still_open = [g for g in out if g.rows_lost]
+        place.open_gaps[index:index] = still_open
+        place.holes_open += len(still_open) - 1
         return out
 
 

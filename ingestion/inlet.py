@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ingestion.capture import Capture
+from ingestion.channels import Channel
 from ingestion.continuity import Feed, Interruption, Standing
 from ingestion.intake import Intake
 from ingestion.pressure import LEVEL_MAX, Shedder
@@ -24,7 +25,7 @@ class FeedStatistics:
     rows_given_up: int = 0  # by the order of sacrifice; each in a gap
     rejects: int = 0
     gaps: int = 0
-    sessions: int = 0
+    sessions: int = 0  # that ended, each followed by another
     sequence_breaks: int = 0
     repeated_frames: int = 0
     silence_looks: int = 0  # REST looks at streams that fell silent
@@ -103,6 +104,10 @@ class Inlet:
     def standing(self, table: str, symbol: str) -> Standing:
         """How far a stream of this feed has come."""
         return self._feed.standing(table, symbol)
+
+    def channels(self) -> dict[str, Channel]:
+        """How each table is doing."""
+        return self._feed.channels()
 
     def expect(self, table: str, symbol: str) -> None:
         """Let an interruption of this stream be told even if it has never had a row."""

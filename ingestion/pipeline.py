@@ -5,13 +5,14 @@ import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ingestion.capture import Capture
+from ingestion.channels import Pace
 from ingestion.collectors.base_collector import Collector
 from ingestion.continuity import Feed
 from ingestion.disk_room import DiskRoom
@@ -69,6 +70,7 @@ class IngestionPipeline:
         self._stopping = asyncio.Event()
         self._at_work = asyncio.Event()
         self._started_us = clock.wall_ns() // 1000
+        self._pace = Pace()
         self._rounds = Rounds(self._inlets, clock, clock_step_ns=options.clock_step_ns)
         self._began = False
         room = DiskRoom(options.disk_reserve_bytes)
@@ -194,6 +196,8 @@ class IngestionPipeline:
         """Keep a small file that says how capture is doing; rates belong there, not in the log."""
         disk, warned = Disk(durable=False), False
         while True:
+            rows = {(inlet.name, table): of.rows for inlet in self._inlets for table, of in inlet.channels().items()}
+            self._pace.look(rows, now_s=self._clock.mono_ns() / 1e9)
             try:
                 await asyncio.to_thread(disk.write_whole, path, msgspec.json.encode(self.statistics()))
             except (OSError, LakeUnusable) as error:
@@ -208,13 +212,28 @@ class IngestionPipeline:
             "epoch": self._epoch,
             "pid": os.getpid(),
             "wall_ns": self._clock.wall_ns(),
-            "queue": {"rows": self._intake.rows, "bytes": self._intake.bytes, "full_count": self._intake.full_count},
+            "started_wall_ns": 1000 * self._started_us,
+            "heartbeat_s": self._options.heartbeat_s,
+            "queue": {
+                "rows": self._intake.rows,
+                "bytes": self._intake.bytes,
+                "fill": round(self._intake.fill, 4),
+                "full_count": self._intake.full_count,
+            },
             "journal_bytes": self._writer.journal_bytes,
+            "journal_age_s": round(self._writer.journal_age_s, 1),
             "rows_total": self._intake.rows_total,
             **self._guard.statistics(),
             "clock": self._rounds.statistics,
             "feeds": {inlet.name: asdict(inlet.statistics) for inlet in self._inlets},
+            "channels": {inlet.name: self._channels(inlet) for inlet in self._inlets},
             "connections": {each.inlet.name: each.report() for each in self._running},
+        }
+
+    def _channels(self, inlet: Inlet) -> dict[str, Any]:
+        return {
+            table: asdict(replace(channel, rows_per_s=self._pace.rows_per_s(inlet.name, table)))
+            for table, channel in inlet.channels().items()
         }
 
 

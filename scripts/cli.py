@@ -22,6 +22,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "sync": Command("scripts.sync:sync", "Keep the lake in an archive (S3 or a folder), or bring it back"),
     "query": Command("scripts.query:query", "Read a table of the lake"),
+    "status": Command("scripts.status:status", "Show how capture, watcher, synchronisation and disk are doing"),
     "gaps": Command("scripts.gaps:gaps", "List what was not captured, and why"),
     "check": Command("scripts.check:check", "Prove that everything received is stored or declared"),
     "redecode": Command("scripts.redecode:redecode", "Decode stored raw frames again, after a decoder was corrected"),

@@ -94,7 +94,7 @@ def next_epoch(lake: Lake, wall_ns: int, entropy: int) -> str:
     """
     paths = log_paths(lake)
     if paths:
-        last = datetime.strptime(paths[-1].stem[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        last = started_at(paths[-1])
         wall_ns = max(wall_ns, (us_from_utc(last) + 1_000_000) * 1000)
     return epoch_name(wall_ns, entropy)
 
@@ -102,6 +102,11 @@ def next_epoch(lake: Lake, wall_ns: int, entropy: int) -> str:
 def log_paths(lake: Lake) -> list[Path]:
     """Every log, oldest run first."""
     return sorted(lake.published.glob(f"*{SUFFIX}"))
+
+
+def started_at(log: Path) -> datetime:
+    """When the run began whose log this is. Raises: ValueError where a file is no log."""
+    return datetime.strptime(log.stem[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
 
 
 def read_log(path: Path, *, start: int = 0, bytes_about: int = -1) -> tuple[list[Published], int]:

@@ -70,6 +70,11 @@ class StreamingParquetWriter:
         """Rows in the open journal."""
         return self._journal.rows if self._journal else 0
 
+    @property
+    def journal_age_s(self) -> float:
+        """Seconds since the open journal was opened; 0 where none is."""
+        return (self._clock.mono_ns() - self._opened_mono_ns) / 1e9 if self._journal else 0.0
+
     def append(self, captures: list[Capture]) -> None:
         """Write rows to the journal: from here a kill cannot lose them. Opens a journal where there is none."""
         if self._journal is None:

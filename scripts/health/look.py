@@ -1,0 +1,205 @@
+"""`look`: reads what the processes of a lake say of themselves, and what can be seen without them."""
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from ingestion.writers.journal import SUFFIX
+from scripts.health import state_files as files
+from scripts.health.backlog import days_left, growth_bytes_per_day, publications, watcher_lag
+from scripts.health.facts import Archive, Channel, DiskUse, Feed, Health, Journals, Machine, Process
+from shared.partitioning import Lake
+
+_SILENT_BEATS = 6  # heartbeats that may be missed before a process that lives is said to be silent
+_SILENT_S_MIN = 30.0
+_CLOCK_BACK_S = 5.0
+_PID_TOLERANCE_S = 2.0
+
+
+def look(lake: Lake, *, now_ns: int) -> Health:
+    """What is known of a lake at the wall time `now_ns`. Reads, changes nothing, and bears files that are damaged."""
+    state = lake.state
+    ingestion = files.read(state / "ingestion.json", files.IngestionSaid)
+    watcher = files.read(state / "watcher.json", files.WatcherSaid)
+    sync = files.read(state / "sync.json", files.SyncSaid)
+    supervisor = files.read(state / "supervisor.json", files.SupervisorSaid)
+    positions = files.read(state / "etl" / "positions.json", files.Positions)
+    problems = {
+        str(state / name): found.problem
+        for name, found in (
+            ("ingestion.json", ingestion),
+            ("watcher.json", watcher),
+            ("sync.json", sync),
+            ("supervisor.json", supervisor),
+            ("etl/positions.json", positions),
+        )
+        if found.problem
+    }
+    children = supervisor.said.children if supervisor.said else {}
+    beat_s = ingestion.said.heartbeat_s if ingestion.said else 0.0
+    capture = _process("ingest", ingestion, now_ns=now_ns, silent_after_s=max(_SILENT_S_MIN, _SILENT_BEATS * beat_s))
+    others = [
+        _process("watch", watcher, now_ns=now_ns),
+        _process("sync", sync, now_ns=now_ns),
+        _process("supervisor", supervisor, now_ns=now_ns, silent_after_s=_SILENT_S_MIN),
+    ]
+    said = ingestion.said or files.IngestionSaid(pid=1, wall_ns=now_ns)
+    is_live, read_to = capture.state == "running", positions.said or files.Positions()
+    spoken = (ingestion.said, watcher.said, sync.said, supervisor.said)
+    newest_ns = max((each.wall_ns for each in spoken if each), default=0)
+    return Health(
+        host=socket.gethostname(),
+        wall_ns=now_ns,
+        lake=str(lake.raw),
+        processes=[_counted(each, children) for each in (capture, *others)],
+        feeds=_feeds(said, now_ns=now_ns, is_live=is_live),
+        queue_percent=round(100 * said.queue.fill, 1) if is_live else None,
+        sacrifice_level=said.sacrifice.level if is_live else 0,
+        is_paused=said.disk.is_paused and is_live,
+        journals=_journals(lake, said, now_ns=now_ns, is_live=is_live),
+        watcher=watcher_lag(lake, read_to.logs, now_us=now_ns // 1000),
+        archive=_archive(sync.said, now_ns=now_ns),
+        disk=_disk(lake, reserve_bytes=said.disk.reserve_bytes, now_us=now_ns // 1000),
+        machine=_machine(supervisor.said, now_ns=now_ns),
+        clock_back_s=_back_s(newest_ns, now_ns),
+        problems=problems,
+    )
+
+
+def _back_s(newest_ns: int, now_ns: int) -> float:
+    ahead_s = (newest_ns - now_ns) / 1e9
+    return ahead_s if ahead_s > _CLOCK_BACK_S else 0.0
+
+
+def _age_s(wall_ns: int | None, now_ns: int) -> float | None:
+    """Seconds since a moment; 0 for one that the clock has not reached, None for none."""
+    return max(0.0, (now_ns - wall_ns) / 1e9) if wall_ns else None
+
+
+def _process(
+    name: str, found: files.Found[files.Spoken], *, now_ns: int, silent_after_s: float = float("inf")
+) -> Process:
+    if found.said is None:
+        return Process(name=name, state="unreadable" if found.problem else "never")
+    pid, age_s = found.said.pid, _age_s(found.said.wall_ns, now_ns)
+    gone = Process(name=name, state="gone", pid=pid, said_age_s=age_s)
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            started_s = process.create_time()
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return gone
+            memory_mb = _memory_mb(process)
+    except psutil.Error:
+        return gone
+    if started_s > found.said.wall_ns / 1e9 + _PID_TOLERANCE_S:  # another has its number now
+        return gone
+    return Process(
+        name=name,
+        state="silent" if age_s is not None and age_s > silent_after_s else "running",
+        pid=pid,
+        said_age_s=age_s,
+        up_s=max(0.0, now_ns / 1e9 - started_s),
+        memory_mb=memory_mb,
+    )
+
+
+def _memory_mb(process: psutil.Process) -> float | None:
+    try:
+        return round(process.memory_info().rss / 2**20, 1)
+    except psutil.AccessDenied:
+        return None
+
+
+def _counted(process: Process, children: dict[str, files.ChildSaid]) -> Process:
+    child = children.get(process.name)
+    return process if child is None else msgspec.structs.replace(process, restarts=child.restarts)
+
+
+def _feeds(said: files.IngestionSaid, *, now_ns: int, is_live: bool) -> list[Feed]:
+    return [
+        Feed(
+            name=name,
+            last_row_age_s=_age_s(feed.last_row_wall_ns, now_ns),
+            reconnects=feed.sessions,
+            rows_given_up=feed.rows_given_up,
+            rejects=feed.rejects,
+            channels=[
+                Channel(
+                    table=table,
+                    streams=channel.streams,
+                    rows=channel.rows,
+                    rows_per_s=channel.rows_per_s if is_live else None,
+                    last_row_age_s=_age_s(channel.last_row_wall_ns, now_ns),
+                    interrupted=channel.interrupted,
+                    gaps_open=channel.gaps_open,
+                )
+                for table, channel in sorted(said.channels.get(name, {}).items())
+            ],
+        )
+        for name, feed in sorted(said.feeds.items())
+    ]
+
+
+def _journals(lake: Lake, said: files.IngestionSaid, *, now_ns: int, is_live: bool) -> Journals:
+    """The newest journal of a living run is open, every other one waits."""
+    sizes: dict[str, os.stat_result] = {}
+    for path in lake.active.glob(f"*{SUFFIX}"):
+        try:
+            sizes[path.name] = path.stat()
+        except FileNotFoundError:  # just sealed
+            continue
+    own = [name for name in sizes if name.startswith(said.epoch)] if is_live and said.epoch else []
+    if own:
+        del sizes[max(own)]
+    oldest_s = min((each.st_mtime for each in sizes.values()), default=now_ns / 1e9)
+    return Journals(
+        open_age_s=said.journal_age_s if is_live else None,
+        open_bytes=said.journal_bytes if is_live else 0,
+        waiting=len(sizes),
+        waiting_bytes=sum(each.st_size for each in sizes.values()),
+        seal_lag_s=max(0.0, now_ns / 1e9 - oldest_s),
+    )
+
+
+def _archive(said: files.SyncSaid | None, *, now_ns: int) -> Archive | None:
+    if said is None:
+        return None
+    is_after = (said.last_problem_wall_ns or 0) > (said.last_success_wall_ns or 0)
+    return Archive(
+        backlog_files=said.backlog_files,
+        backlog_bytes=said.backlog_bytes,
+        uploaded_files=said.uploaded_files_total,
+        uploaded_bytes=said.uploaded_bytes_total,
+        downloaded_files=said.downloaded_files_total,
+        downloaded_bytes=said.downloaded_bytes_total,
+        last_success_age_s=_age_s(said.last_success_wall_ns, now_ns),
+        last_problem=said.last_problem if is_after else None,
+    )
+
+
+def _disk(lake: Lake, *, reserve_bytes: int, now_us: int) -> DiskUse:
+    folder: Path = lake.raw
+    while not folder.exists():
+        folder = folder.parent
+    use = shutil.disk_usage(folder)
+    growth = growth_bytes_per_day(publications(lake, now_us=now_us), now_us=now_us)
+    left = days_left(use.free, reserve_bytes=reserve_bytes, growth_bytes_per_day=growth)
+    return DiskUse(free_bytes=use.free, total_bytes=use.total, growth_bytes_per_day=growth, days_left=left)
+
+
+def _machine(said: files.SupervisorSaid | None, *, now_ns: int) -> Machine:
+    """What the supervisor read, unless that is old."""
+    if said is None or not 0 <= now_ns - said.wall_ns <= _SILENT_S_MIN * 1e9:
+        return Machine()
+    found = said.machine
+    throttled = ", ".join(found.throttled) if isinstance(found.throttled, list) else found.throttled
+    return Machine(
+        temperature_c=found.temperature_c,
+        throttled=None if not throttled else "throttled" if throttled is True else str(throttled),
+        memory_available_mb=found.memory_available_mb,
+    )

@@ -1,0 +1,200 @@
+"""What is read of a machine: processes that live, that are gone, that are others; files that are damaged."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.health.facts import Health
+from scripts.health.look import look
+from scripts.health.verdict import verdict
+from shared.partitioning import Lake
+from tests.scripts.health.examples import limits
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    found = Lake.under(tmp_path)
+    (found.state / "etl").mkdir(parents=True)
+    found.active.mkdir(parents=True)
+    return found
+
+
+@pytest.fixture
+def ended() -> int:
+    """The number of a process that is gone."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def say(lake: Lake, name: str, *, pid: int = os.getpid(), ago_s: float = 0.0, **facts: Any) -> None:
+    said = {"pid": pid, "wall_ns": time.time_ns() - round(ago_s * 1e9), **facts}
+    (lake.state / name).write_text(json.dumps(said))
+
+
+def seen(lake: Lake, *, later_s: float = 0.0) -> Health:
+    return look(lake, now_ns=time.time_ns() + round(later_s * 1e9))
+
+
+def states(health: Health) -> dict[str, str]:
+    return {each.name: each.state for each in health.processes}
+
+
+CHANNEL = {"streams": 1, "rows": 9, "rows_per_s": 3.0, "last_row_wall_ns": 0, "interrupted": 0, "gaps_open": 0}
+
+
+def captures(lake: Lake, **facts: Any) -> None:
+    feed = {"sessions": 2, "last_row_wall_ns": time.time_ns()}
+    channels = {"trades": {**CHANNEL, "last_row_wall_ns": time.time_ns()}, "ticker": CHANNEL}
+    said: dict[str, Any] = {"epoch": "20260609T120000Z-0a0b", "queue": {"rows": 5, "fill": 0.25}, "heartbeat_s": 5.0}
+    said |= {"feeds": {"native:kraken": feed}, "channels": {"native:kraken": channels}, "journal_age_s": 3.5}
+    say(lake, "ingestion.json", **said, **facts)
+
+
+def test_a_machine_on_which_nothing_ever_ran(tmp_path: Path) -> None:
+    health = look(Lake.under(tmp_path / "none"), now_ns=time.time_ns())
+    assert set(states(health).values()) == {"never"}
+    assert (health.feeds, health.queue_percent, health.archive, health.problems) == ([], None, None, {})
+    assert health.disk.free_bytes > 0
+
+
+def test_a_capture_that_runs(lake: Lake) -> None:
+    captures(lake)
+    health = seen(lake)
+    process = health.process("ingest")
+    assert process.state == "running"
+    assert process.memory_mb is not None
+    assert process.memory_mb > 10
+    assert health.queue_percent == 25.0
+    assert health.journals.open_age_s == 3.5
+    (feed,) = health.feeds
+    ticker, trades = feed.channels
+    assert (feed.reconnects, trades.rows_per_s, ticker.last_row_age_s) == (2, 3.0, None)
+    assert trades.last_row_age_s == pytest.approx(0.0, abs=60)
+
+
+def test_of_a_capture_that_is_gone_nothing_looks_live(lake: Lake, ended: int) -> None:
+    captures(lake, pid=ended, ago_s=100)
+    health = seen(lake)
+    assert states(health)["ingest"] == "gone"
+    assert health.process("ingest").memory_mb is None
+    assert (health.queue_percent, health.journals.open_age_s) == (None, None)
+    assert {channel.rows_per_s for channel in health.feeds[0].channels} == {None}
+
+
+def test_a_number_that_another_process_has_now_is_gone(lake: Lake) -> None:
+    say(lake, "watcher.json", ago_s=10**7)  # long before this process began
+    assert states(seen(lake))["watch"] == "gone"
+
+
+@pytest.fixture
+def zombie() -> Iterator[int]:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    yield process.pid
+    process.wait()
+
+
+def test_a_process_that_nobody_waited_for_is_gone(lake: Lake, zombie: int) -> None:
+    say(lake, "sync.json", pid=zombie)
+    assert states(seen(lake))["sync"] == "gone"
+
+
+def test_a_capture_that_lives_and_says_nothing(lake: Lake) -> None:
+    captures(lake)
+    assert states(seen(lake, later_s=29))["ingest"] == "running"
+    silent = seen(lake, later_s=31)
+    assert states(silent)["ingest"] == "silent"
+    assert silent.queue_percent is None
+
+
+def test_a_watcher_may_be_busy_for_long(lake: Lake) -> None:
+    say(lake, "watcher.json")
+    assert states(seen(lake, later_s=9999))["watch"] == "running"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b'{"pid": 12', b"[1, 2]", b"null", b"\xff\xfe\x00", b'{"pid": -4, "wall_ns": 1}', b'{"pid": "x"}'],
+    ids=["empty", "half", "cut", "a list", "null", "binary", "no number", "a text"],
+)
+@pytest.mark.parametrize("name", ["ingestion.json", "watcher.json", "sync.json", "supervisor.json"])
+def test_a_damaged_file_is_said_and_stops_nothing(lake: Lake, name: str, content: bytes) -> None:
+    (lake.state / name).write_bytes(content)
+    health = seen(lake)
+    assert list(health.problems) == [str(lake.state / name)]
+    assert list(states(health).values()).count("unreadable") == 1
+    assert any(name in alarm.text for alarm in verdict(health, limits()))
+
+
+def test_a_folder_in_the_place_of_a_file(lake: Lake) -> None:
+    (lake.state / "sync.json").mkdir()
+    assert states(seen(lake))["sync"] == "unreadable"
+
+
+def test_a_file_in_the_place_of_the_state(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    health = look(Lake.under(tmp_path), now_ns=time.time_ns())
+    assert set(states(health).values()) == {"unreadable"}
+
+
+def test_damaged_positions_are_a_problem_and_everything_waits(lake: Lake) -> None:
+    (lake.state / "etl" / "positions.json").write_text("{")
+    assert len(seen(lake).problems) == 1
+
+
+def test_a_clock_that_was_set_back_is_said(lake: Lake) -> None:
+    captures(lake)
+    health = seen(lake, later_s=-7200)
+    assert health.clock_back_s == pytest.approx(7200, abs=60)
+    assert [age.last_row_age_s for age in health.feeds] == [0.0]
+    assert "clock" in [alarm.name for alarm in verdict(health, limits())]
+    assert states(health)["ingest"] == "running"
+
+
+def test_the_newest_journal_of_a_living_run_is_open_and_others_wait(lake: Lake, ended: int) -> None:
+    for name, ago_s in (("20260609T110000Z-ffff_000007", 500), ("20260609T120000Z-0a0b_000000", 90)):
+        path = lake.active / f"{name}.journal"
+        path.write_bytes(b"1234")
+        os.utime(path, (time.time() - ago_s,) * 2)
+    (lake.active / "20260609T120000Z-0a0b_000001.journal").write_bytes(b"12")
+    captures(lake)
+    journals = seen(lake).journals
+    assert (journals.waiting, journals.waiting_bytes) == (2, 8)
+    assert journals.seal_lag_s == pytest.approx(500, abs=60)
+    captures(lake, pid=ended)
+    assert seen(lake).journals.waiting == 3
+
+
+def test_the_archive_as_sync_says_it(lake: Lake) -> None:
+    now_ns = time.time_ns()
+    good, bad = now_ns - 100 * 10**9, now_ns - 50 * 10**9
+    say(
+        lake, "sync.json", backlog_files=3, last_success_wall_ns=good, last_problem="no route", last_problem_wall_ns=bad
+    )
+    archive = seen(lake).archive
+    assert archive
+    assert (archive.backlog_files, archive.last_problem) == (3, "no route")
+    assert archive.last_success_age_s == pytest.approx(100, abs=60)
+    say(lake, "sync.json", last_success_wall_ns=bad, last_problem="no route", last_problem_wall_ns=good)
+    archive = seen(lake).archive
+    assert archive
+    assert archive.last_problem is None
+
+
+def test_the_machine_as_the_supervisor_reads_it_while_that_is_fresh(lake: Lake) -> None:
+    machine = {"temperature_c": 81.5, "throttled": None, "memory_available_mb": 512.0, "disk_free_mb": 1.0}
+    child = {"pid": 7, "state": "running", "started_wall_ns": 1, "restarts": 3, "last_exit": -9, "memory_mb": 1.0}
+    say(lake, "supervisor.json", children={"watch": child}, machine=machine)
+    say(lake, "watcher.json")
+    health = seen(lake)
+    assert (health.machine.temperature_c, health.machine.throttled) == (81.5, None)
+    assert health.process("watch").restarts == 3
+    assert seen(lake, later_s=60).machine.temperature_c is None

@@ -1,0 +1,57 @@
+"""The screen at the widths that terminals have: no number is cut, and nothing old looks live."""
+
+import io
+
+import pytest
+from msgspec.structs import replace
+from rich.console import Console
+
+from scripts.health.facts import Health
+from scripts.health.screen import screen
+from scripts.health.verdict import verdict
+from tests.scripts.health.examples import healthy, limits, with_process
+
+
+def shown(health: Health, *, columns: int) -> str:
+    console = Console(file=io.StringIO(), width=columns, color_system=None, highlight=False)
+    console.print(screen(health, verdict(health, limits())))
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120])
+def test_nothing_is_cut(columns: int) -> None:
+    health = healthy()
+    worst = replace(health.feeds[0].channels[1], table="open_interest", rows_per_s=123_456.7, last_row_age_s=86_399.0)
+    worst = replace(worst, streams=1000, interrupted=1000, gaps_open=99_999)
+    feed = replace(health.feeds[0], reconnects=99_999, channels=[worst])
+    text = shown(replace(health, feeds=[feed, health.feeds[1]]), columns=columns)
+    assert "…" not in text
+    for words in ("native:coinbaseadvanced", "open_interest", "123,456.7", "23 h 59 min", "99,999"):
+        assert words in text
+    assert max(map(len, text.splitlines())) <= columns
+
+
+def test_it_fits_on_one_screen() -> None:
+    assert len(shown(healthy(), columns=80).splitlines()) <= 30
+
+
+def test_all_is_well_is_said_of_a_machine_that_is_well() -> None:
+    text = shown(healthy(), columns=100)
+    assert "all is well" in text
+    for words in ("92.1", "0.4 % full", "54 °C", "full in 31.2 days", "12 files wait, 48.0 MB", "2,911 MB"):
+        assert words in text
+
+
+def test_what_is_wrong_stands_first() -> None:
+    lines = shown(with_process(healthy(), "ingest", "gone", said_age_s=7260.0), columns=100).splitlines()
+    assert "1 critical" in lines[0]
+    assert lines[1].startswith("critical  capture (process 1234) is gone")
+    assert any(line.startswith("Capture does not run: this is how it stood 2 h 1 min ago") for line in lines)
+
+
+def test_names_are_shown_as_they_are() -> None:
+    health = healthy()
+    odd = replace(health.feeds[0], name="native:[red]odd[/]")
+    assert "native:[red]odd[/]" in shown(replace(health, feeds=[odd]), columns=100)
