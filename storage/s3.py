@@ -1,17 +1,21 @@
 """Objects in a bucket of S3 or of anything that speaks like it."""
 
 import base64
+import os
 import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from functools import cached_property
+from http import HTTPStatus
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from botocore.exceptions import ClientError
 
-from shared.errors import ObjectMissing, StorageFailed, StorageRefused
+from shared.errors import ObjectConflict, ObjectMissing, StorageFailed, StorageRefused
 from storage.base import (
     Content,
     ObjectContent,
@@ -24,11 +28,13 @@ from storage.base import (
     is_key,
 )
 from storage.checksum import Checksum
+from storage.s3_direct import Answer, DirectPut, direct_put
 from storage.s3_errors import code_of, is_absent, no_bucket, not_s3, translated
 from storage.s3_options import S3Options, client_of
 
 _CHUNK_BYTES = 1 << 20
 _PARTS_MAX = 10_000  # S3's own bound
+_HEADERS = {"IfNoneMatch": "if-none-match", "IfMatch": "if-match"}
 _PART_BYTES = "part-bytes"  # in the metadata of an object that was stored in parts
 
 _Sent: TypeAlias = list[dict[str, Any]]  # a name, because `list` means the verb inside the class
@@ -47,7 +53,8 @@ class S3Storage:
         self.name = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
         self._part_bytes = options.part_mb << 20
         self._parts_at_once = options.parts_at_once
-        self._client = client_of(options, name=self.name)
+        self._options = options
+        self._client, self._credentials = client_of(options, name=self.name)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """See `ObjectStore`."""
@@ -103,10 +110,7 @@ class S3Storage:
             if len(ahead) > 1:
                 stored = self._put_in_parts(key, _queued(ahead, parts), condition)
             else:
-                whole = ahead.popleft() if ahead else b""
-                stored = self._client.put_object(
-                    **self._object(key), Body=whole, ChecksumCRC32=_crc32_text(whole), **condition
-                )
+                stored = self._put_whole(key, ahead.popleft() if ahead else b"", condition)
         if "ETag" not in stored:
             raise not_s3(self._place(key))
         return str(stored["ETag"]).strip('"')
@@ -135,6 +139,25 @@ class S3Storage:
             except ClientError as error:
                 if code_of(error) != "NoSuchUpload":
                     raise
+
+    @cached_property
+    def _direct(self) -> DirectPut | None:
+        return direct_put(self._client, self._credentials, self._options)
+
+    def _put_whole(self, key: str, whole: bytes, condition: dict[str, str]) -> Any:
+        target, crc32 = self._object(key), _crc32_text(whole)
+        answer = Answer()
+        if self._direct:
+            headers = {"x-amz-checksum-crc32": crc32, **{_HEADERS[name]: value for name, value in condition.items()}}
+            answer = self._direct.put(target["Key"], whole, headers)
+            if answer.status == HTTPStatus.PRECONDITION_FAILED:
+                raise ObjectConflict(self._place(key), "it is not in the state that was asked for")
+        if answer.etag:
+            return {"ETag": answer.etag}
+        stored = self._client.put_object(**target, Body=whole, ChecksumCRC32=crc32, **condition)
+        if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._direct = None  # it was refused what botocore is not: another region, perhaps
+        return stored
 
     def _put_in_parts(self, key: str, parts: Iterator[bytes], condition: dict[str, str]) -> Any:
         target = self._object(key)
@@ -236,6 +259,12 @@ def _received(body: Any, place: str) -> Iterator[bytes]:
 
 def _parts(content: Content, part_bytes: int) -> Iterator[bytes]:
     """The content cut into parts of equal size, the last may be smaller."""
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            is_one = os.fstat(file.fileno()).st_size <= part_bytes
+            while part := file.read() if is_one else file.read(part_bytes):  # no room is taken for a whole part
+                yield part
+        return
     filled = bytearray()
     for chunk in chunks(content):
         filled += chunk

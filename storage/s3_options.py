@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from botocore import UNSIGNED
+from botocore import UNSIGNED, handlers
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.loaders import create_loader
 from botocore.session import Session
 
@@ -15,8 +16,13 @@ from shared.errors import SettingsInvalid
 from storage.s3_errors import translated
 
 Addressing: TypeAlias = Literal["auto", "path", "virtual"]
-_CONNECTIONS_MAX = 64  # kept open for the next request; more may be open at once
+CONNECTIONS_MAX = 64  # kept open for the next request; more may be open at once
 _PART_MB_MIN, _PART_MB_MAX = 5, 5120  # S3's own bounds
+_BODY_CHANGES = (  # our bodies are bytes: they are sent at once, without asking first (Expect: 100-continue)
+    ("before-parameter-build.s3.PutObject", handlers.convert_body_to_file_like_object),
+    ("before-parameter-build.s3.UploadPart", handlers.convert_body_to_file_like_object),
+    ("before-call.s3", handlers.add_expect_header),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +65,11 @@ class S3Options:
                 raise SettingsInvalid(f"storage in bucket {self.bucket}: found {problem}")
 
 
-def client_of(options: S3Options, *, name: str) -> Any:
-    """A client that any thread may use; asks nothing of the network. `name` is the store's, for messages."""
+def client_of(options: S3Options, *, name: str) -> tuple[Any, Any]:
+    """A client that any thread may use, and the credentials it signs with, or None; asks nothing of the network.
+
+    `name` is the store's, for messages.
+    """
     config = Config(
         signature_version=UNSIGNED if options.anonymous else "s3v4",
         s3={"addressing_style": options.addressing},
@@ -68,7 +77,7 @@ def client_of(options: S3Options, *, name: str) -> Any:
         connect_timeout=options.timeout_s,
         read_timeout=options.timeout_s,
         tcp_keepalive=True,
-        max_pool_connections=_CONNECTIONS_MAX,
+        max_pool_connections=CONNECTIONS_MAX,
         # We give and check the CRC-32 ourselves: what botocore adds of itself, many other stores than AWS refuse.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
@@ -76,7 +85,7 @@ def client_of(options: S3Options, *, name: str) -> Any:
     with translated(name):
         session = Session()
         session.register_component("data_loader", _loader())
-        return session.create_client(
+        client = session.create_client(
             "s3",
             region_name=options.region or session.get_config_variable("region") or "us-east-1",
             endpoint_url=options.endpoint_url,
@@ -85,6 +94,13 @@ def client_of(options: S3Options, *, name: str) -> Any:
             verify=str(options.ca_file) if options.ca_file else None,
             config=config,
         )
+        if options.access_key_id:
+            credentials = Credentials(options.access_key_id, options.secret_access_key)
+        else:
+            credentials = None if options.anonymous else session.get_credentials()
+    for event, change in _BODY_CHANGES:
+        client.meta.events.unregister(event, change)
+    return client, credentials
 
 
 @cache
