@@ -49,11 +49,19 @@ def watch(
     *,
     poll_interval_s: float,
     stopped: Event,
+    looks_again: Callable[[], bool] = lambda: False,
     status: Status | None = None,
     on_results: Callable[[list[StreamResult], float], None] | None = None,
 ) -> None:
-    """Process what is new every `poll_interval_s` until `stopped` is set; a run that has begun is finished."""
-    while not stopped.is_set():
+    """Process what is new every `poll_interval_s` until `stopped` is set; a run that has begun is finished.
+
+    Then once more, if `looks_again` says so: for what was published since that run began.
+    """
+    is_last = False
+    while not is_last:
+        is_last = stopped.is_set()
+        if is_last and not looks_again():
+            return
         began_s = time.monotonic()
         results = executor.run()
         took_s = time.monotonic() - began_s

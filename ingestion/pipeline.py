@@ -104,6 +104,11 @@ class IngestionPipeline:
         """Return when what an earlier run left is stored and collectors run: before that none can be added."""
         await self._at_work.wait()
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is collected because the disk has no room; it goes on by itself."""
+        return self._guard.room.is_short
+
     def add(self, collector: Collector) -> None:
         """Start one more collector while others run; what it is refused ends it alone."""
         if self._tasks is not None and not self._stopping.is_set():

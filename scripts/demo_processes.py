@@ -32,7 +32,7 @@ class Child:
         self.name, self.log = name, log
         with log.open("ab") as sink:
             self._process = subprocess.Popen(  # noqa: S603  our own command line
-                [sys.executable, "-m", "scripts.demo_child", str(os.getpid()), *arguments],
+                [sys.executable, "-m", "scripts.ends_with_parent", str(os.getpid()), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,

@@ -14,10 +14,12 @@ from ingestion.writers.parquet_writer import StreamingParquetWriter, WriterOptio
 from ingestion.writers.segments import SegmentOptions
 from scripts.capture_plan import plan_collectors
 from scripts.config_commands import ConfigFile
+from scripts.ingest_notices import Notices
 from scripts.reload import Capture
 from shared.clock import SystemClock
 from shared.disk import Disk
 from shared.log import configure, get_log
+from shared.notify import STOPPING, notify
 from shared.rows import Stream
 from storage.published import next_epoch
 
@@ -49,26 +51,32 @@ async def run(
 ) -> None:
     """One capture process, from recovery to the last sealed journal. SIGHUP reads `file` anew."""
     plans = plan_collectors(settings)  # what cannot be collected is refused before the lake is touched
-    pipeline = build_pipeline(settings, on_synced=on_synced)
+    notices = Notices(on_synced)
+    pipeline = build_pipeline(settings, on_synced=notices.synced)
     capture, asked = Capture(pipeline, settings, plans), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        notify(STOPPING)
+        pipeline.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, pipeline.stop)
-    following = None
+        loop.add_signal_handler(number, stop)
+    beside = [asyncio.create_task(notices.tell(pipeline, feeds=lambda: len(capture.collectors)))]
     if file is not None:
         loop.add_signal_handler(signal.SIGHUP, asked.set)
-        following = asyncio.create_task(capture.follow(file, asked))
-        following.add_done_callback(lambda _: pipeline.stop())  # it ends by a bug alone
+        beside.append(asyncio.create_task(capture.follow(file, asked)))
+    for task in beside:
+        task.add_done_callback(lambda _: pipeline.stop())  # they end by a bug alone
     log.info(
         "capturing", feeds=[collector.inlet.name for collector in capture.collectors], raw=str(settings.lake().raw)
     )
     try:
         await pipeline.run(capture.collectors, heartbeat=settings.lake().state / "ingestion.json")
     finally:
-        if following is not None and not following.done():
-            following.cancel()
-    if following is not None and following.done():
-        following.result()
+        ended = [task for task in beside if not task.cancel()]
+    for task in ended:
+        task.result()
     log.info("stopped", rows=pipeline.statistics()["rows_total"])
 
 

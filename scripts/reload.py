@@ -12,9 +12,20 @@ from ingestion.pipeline import IngestionPipeline
 from scripts.capture_plan import CollectorPlan, plan_collectors
 from shared.errors import DaedalusError
 from shared.log import get_log
+from shared.notify import READY, notify, reloading
 
 _LIVE = ("coinbase", "native", "ccxt", "ingestion.max_orderbook_depth", "ingestion.store_info_json")
-_NOT_OURS = ("etl", "storage.etl_storage_input", "storage.etl_storage_output")
+_NOT_OURS = (
+    "etl",
+    "sync",
+    "compaction",
+    "retention",
+    "supervisor",
+    "health",
+    "storage.archive",
+    "storage.etl_storage_input",
+    "storage.etl_storage_output",
+)
 log = get_log("ingest")
 
 
@@ -38,14 +49,19 @@ class Capture:
         while True:
             await asked.wait()
             asked.clear()
-            try:  # in a thread: the first exchange through ccxt imports for a second
-                settings, plans = await asyncio.to_thread(_read, file)
-            except (DaedalusError, OSError) as error:
-                problem = error.line() if isinstance(error, DaedalusError) else str(error)
-                problem = "; ".join(problem.splitlines())
-                log.error("settings refused; the old ones stay", file=str(file), problem=problem)  # noqa: TRY400
-                continue
-            await self.change(settings, plans)
+            notify(reloading())
+            await self._follow_once(file)
+            notify(READY)
+
+    async def _follow_once(self, file: Path) -> None:
+        try:  # in a thread: the first exchange through ccxt imports for a second
+            settings, plans = await asyncio.to_thread(_read, file)
+        except (DaedalusError, OSError) as error:
+            problem = error.line() if isinstance(error, DaedalusError) else str(error)
+            problem = "; ".join(problem.splitlines())
+            log.error("settings refused; the old ones stay", file=str(file), problem=problem)  # noqa: TRY400
+            return
+        await self.change(settings, plans)
 
     async def change(self, settings: Settings, plans: list[CollectorPlan]) -> None:
         """Let exactly these run."""

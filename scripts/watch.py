@@ -22,6 +22,7 @@ from scripts.features_options import feature_options
 from scripts.stream_options import streams_of
 from shared.errors import SettingsInvalid
 from shared.log import configure, get_log
+from shared.notify import READY, notify
 
 
 def watch(
@@ -55,15 +56,30 @@ def watch(
             return
         if full_scan:
             executor.run(full_scan=True)
-        stopped = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopped.set())
-        status = Status(settings.lake().state / "watcher.json")
-        run_watcher(executor, poll_interval_s=settings.etl.poll_interval_s, stopped=stopped, status=status)
+        _run_until_told(executor, settings)
     finally:
         executor.close()
         if pool:
             pool.shutdown()
+
+
+def _run_until_told(executor: TransformExecutor, settings: Settings) -> None:
+    """Watch until a signal. A service that is stopped has captured its last by then: SIGTERM looks once more."""
+    stopped, looks_again = threading.Event(), threading.Event()
+
+    def stop(number: int, _frame: object) -> None:
+        if number == signal.SIGTERM:
+            looks_again.set()
+        stopped.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    notify(READY)
+    status = Status(settings.lake().state / "watcher.json")
+    poll_interval_s = settings.etl.poll_interval_s
+    run_watcher(
+        executor, poll_interval_s=poll_interval_s, stopped=stopped, looks_again=looks_again.is_set, status=status
+    )
 
 
 def _line(result: StreamResult) -> str:

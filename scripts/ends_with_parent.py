@@ -1,6 +1,6 @@
-"""`python -m scripts.demo_child PARENT ARGUMENT...`: `daedalus ARGUMENT...`, which ends when its parent has gone.
+"""`python -m scripts.ends_with_parent PARENT ARGUMENT...`: `daedalus ARGUMENT...`, which ends when its parent has gone.
 
-The demo ends its children itself. This is for the demo that is killed and cannot.
+Demo and supervisor end their children themselves. This is for a parent that is killed and cannot.
 """
 
 import ctypes

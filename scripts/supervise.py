@@ -1,0 +1,34 @@
+"""`daedalus supervise`: capture, watcher and sync as children that are kept at work for months."""
+
+from typing import Annotated
+
+import typer
+
+from config.config import DEFAULT_FILE, load_config
+from scripts.config_commands import ConfigFile
+from scripts.supervisor.daemon import Supervisor
+from scripts.supervisor.status import shown
+from shared.disk import Disk
+from shared.log import configure, get_log
+from storage.locks import hold
+
+log = get_log("supervisor")
+
+
+def supervise(
+    config: ConfigFile = DEFAULT_FILE,
+    status: Annotated[bool, typer.Option("--status", help="Say how a running supervisor and its children do.")] = False,
+) -> None:
+    """Keep ingest, watch and sync at work until SIGTERM; SIGHUP reads the settings anew."""
+    settings = load_config(config)
+    if status:
+        lines, is_well = shown(settings.lake().state)
+        typer.echo("\n".join(lines))
+        raise typer.Exit(0 if is_well else 1)
+    configure(settings.logging.level, format=settings.logging.format)
+    for notice in settings.notices:
+        log.warning("settings", notice=notice)
+    state = settings.lake().state
+    Disk().make_dirs(state)
+    with hold(state / "supervisor.lock", hint="One supervisor looks after a lake; ask it with --status"):
+        Supervisor(settings, config).run()
