@@ -29,7 +29,7 @@ class Notices:
         """Tell until cancelled; nothing before recovery is done and collectors run."""
         await pipeline.at_work()
         before = self._progress(pipeline, feeds())
-        notify(f"{READY}\n{WATCHDOG}\nSTATUS=capturing {before.feeds} feeds")
+        notify(f"{READY}\nSTATUS=capturing {before.feeds} feeds")
         look_s = min(_LOOK_S_MAX, (watchdog_s() or _LOOK_S_MAX * _LOOKS) / _LOOKS)
         while True:
             await asyncio.sleep(look_s)

@@ -12,7 +12,9 @@ from shared.notify import READY, notify, reloading, watchdog_s
 
 
 @pytest.fixture(params=["path", "abstract"])
-def listener(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+def listener(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         name = f"@daedalus-test-{os.getpid()}" if request.param == "abstract" else os.path.relpath(tmp_path / "notify")
         listening.bind(name.replace("@", "\0"))

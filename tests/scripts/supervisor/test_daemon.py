@@ -1,0 +1,158 @@
+"""The supervisor as it runs: real children on a real lake, an exchange in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+
+from scripts.demo_evidence import read_evidence
+from scripts.demo_folder import SYMBOLS, DemoFolder
+from scripts.demo_verdict import verdict
+from scripts.supervisor.children import MODULE, end_leftovers
+from storage.locks import hold
+from tests.crash.test_watcher_sigkill import refine
+from tests.exchange_process import ROOT, exchange_process
+from tests.ingestion.collecting import bronze
+from tests.scripts.supervisor.running import WITHIN_S, Running, write_settings
+
+
+class Folder(DemoFolder):
+    """A lake of these tests, as the demo's verdict reads one."""
+
+    @property
+    def truth_log(self) -> Path:
+        return self.root / "truth.ndjson"
+
+
+def refined(running: Running) -> int:
+    """The trades that the watcher says it has read."""
+    streams = json.loads((running.lake.state / "watcher.json").read_bytes())["streams"]
+    return sum(int(each["trades_in"]) for each in streams.values())
+
+
+def test_a_killed_child_comes_back_and_an_orderly_end_leaves_nothing_behind(tmp_path: Path) -> None:
+    """All that the exchange made is in bronze or declared; the watcher has taken the last of it before it ended."""
+    with ExitStack() as market:
+        url = market.enter_context(exchange_process(tmp_path, rate=300))
+        settings = write_settings(tmp_path, url, children="ingest, watch, sync", symbols=", ".join(SYMBOLS))
+        with Running(settings, tmp_path) as running:
+            killed = running.until_fed()
+            os.kill(killed, signal.SIGKILL)
+            running.until_fed(after=killed)
+            running.until((running.lake.state / "watcher.json").exists)
+            running.until(lambda: refined(running) > 0)
+            assert running.child("ingest")["last_exit"] == "killed by SIGKILL"
+            assert (running.status().returncode, running.child("ingest")["restarts"]) == (0, 1)
+            sessions = running.sessions()
+            market.close()
+            running.until(lambda: running.sessions() > sessions)
+            children = [psutil.Process(each["pid"]) for each in running.children().values()]
+            assert running.stop() == 0
+            ended = running.children()
+    assert len(children) == 2, "without an archive there is nothing to synchronise"
+    assert not any(each.is_running() for each in children)
+    assert {(each["state"], each["last_exit"]) for each in ended.values()} == {("off", "code 0 (asked to stop)")}
+    assert not [*running.lake.active.iterdir(), *running.lake.staging.iterdir()]
+    assert refined(running) == bronze(running.lake).height
+    refine(tmp_path, running.lake, end_of_data=True)
+    assert verdict(read_evidence(Folder(tmp_path))).problems == []
+
+
+def test_memory_beyond_the_critical_level_ends_a_child_in_good_order(tmp_path: Path) -> None:
+    with exchange_process(tmp_path, rate=100) as url:
+        settings = write_settings(tmp_path, url)
+        with Running(settings, tmp_path) as running:
+            running.until_fed()
+            write_settings(tmp_path, url, more="memory_warning_mb: 16, memory_critical_mb: 20")
+            running.send(signal.SIGHUP)
+            running.until(lambda: running.child("ingest")["restarts"] > 0)
+            assert "critical is 20" in running.child("ingest")["last_exit"]
+            assert running.stop() == 0
+    assert not [*running.lake.active.iterdir(), *running.lake.staging.iterdir()]
+
+
+def test_a_child_that_cannot_start_is_tried_again_until_it_can(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    with exchange_process(tmp_path, rate=100) as url, ExitStack() as elsewhere:
+        elsewhere.enter_context(hold(tmp_path / "raw" / "collector.lock", hint="It is held by a test"))
+        with Running(write_settings(tmp_path, url), tmp_path) as running:
+            running.until(lambda: running.child("ingest").get("restarts", 0) > 1)
+            assert running.child("ingest")["last_exit"] == "code 2"
+            elsewhere.close()
+            running.until_fed()
+            assert running.stop() == 0
+
+
+def test_a_changed_file_reaches_every_child_and_a_refused_one_none(tmp_path: Path) -> None:
+    with exchange_process(tmp_path, rate=100) as url:
+        settings = write_settings(tmp_path, url, children="ingest, watch")
+        with Running(settings, tmp_path) as running:
+            ingest = running.until_fed()
+            watch = running.child("watch")["pid"]
+            write_settings(tmp_path, url, children="ingest", symbols="BTC-USD, nonsense")
+            running.send(signal.SIGHUP)
+            running.until_told(2)
+            assert {each["pid"] for each in running.children().values()} == {ingest, watch}
+            write_settings(tmp_path, url, children="ingest, watch", symbols="BTC-USD, ETH-USD", poll_s=0.1)
+            running.send(signal.SIGHUP)
+            running.until(lambda: running.child("watch")["pid"] not in (None, watch))
+            assert running.child("watch")["last_exit"] == "code 0 (its settings changed)"
+            running.until(lambda: any(running.lake.ready.glob("*/trades/*/symbol=ETH-USD")))
+            assert running.child("ingest")["pid"] == ingest
+            assert running.stop() == 0
+
+
+def test_children_end_with_a_killed_supervisor_and_the_next_one_begins_at_once(tmp_path: Path) -> None:
+    with exchange_process(tmp_path, rate=100) as url:
+        settings = write_settings(tmp_path, url)
+        with Running(settings, tmp_path) as first:
+            orphan = psutil.Process(first.until_fed())
+        with Running(settings, tmp_path) as second:
+            second.until_fed()
+            assert not orphan.is_running()
+            assert second.stop() == 0
+    assert not [*second.lake.active.iterdir(), *second.lake.staging.iterdir()]
+
+
+def test_an_orphan_that_does_not_end_is_killed_and_nobody_else_is() -> None:
+    command = [sys.executable, "-m", MODULE, str(os.getpid()), "simulate"]
+    orphan = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        assert orphan.stdout
+        orphan.stdout.readline()
+        os.kill(orphan.pid, signal.SIGSTOP)  # deaf to SIGTERM
+        children = {"ingest": {"pid": orphan.pid}, "watch": {"pid": other.pid}, "sync": {"pid": None}}
+        assert end_leftovers({"pid": os.getpid() + 1, "children": children}, within_s=0.1) == []
+        assert end_leftovers({"pid": os.getpid(), "children": children}, within_s=0.1) == [orphan.pid]
+        orphan.wait(WITHIN_S)
+        assert not psutil.pid_exists(orphan.pid)
+        assert other.poll() is None
+        assert end_leftovers({}, within_s=0.1) == []
+    finally:
+        for process in (orphan, other):
+            process.kill()
+            process.communicate()
+
+
+def test_a_lake_has_one_supervisor_and_status_tells_the_living_from_the_dead(tmp_path: Path) -> None:
+    settings = write_settings(tmp_path, "ws://127.0.0.1:1/coinbase/ws")
+    with Running(settings, tmp_path) as running:
+        running.until(lambda: running.child("ingest").get("pid"))
+        second = subprocess.run(running.command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert second.returncode == 2
+        assert f"in use by pid {running.process.pid}" in second.stderr
+        assert len(second.stderr.splitlines()) == 1
+        living = running.status()
+        assert (living.returncode, living.stdout.splitlines()[0]) == (
+            0,
+            f"supervisor runs as pid {running.process.pid}",
+        )
+    gone = running.status()
+    assert gone.returncode == 1
+    assert f"pid {running.process.pid} is gone" in gone.stdout
