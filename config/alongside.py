@@ -44,10 +44,10 @@ class Compaction(Section):
 
     after_hours: Annotated[float, Field(ge=0.1, le=8760)] = 6.0
     """How long after its end a day's hour files become day files, so that what comes late is there."""
-    min_file_count: Annotated[int, Field(ge=2, le=100_000)] = 2
-    """A folder with fewer files is left as it is."""
+    min_file_count: Annotated[int, Field(ge=1, le=100_000)] = 1
+    """A stream's day with fewer files is left as it is; 1: every day is in `raw/daily` when it is over."""
     target_file_mb: Annotated[float, Field(ge=0.1, le=16_384)] = 256.0
-    """A larger day is cut into files of about this size."""
+    """A larger day is cut into files of about this size, none across the end of an hour."""
 
 
 class Retention(Section):

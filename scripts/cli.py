@@ -26,6 +26,7 @@ COMMANDS: dict[str, Command] = {
     "status": Command("scripts.status:status", "Show how capture, watcher, synchronisation and disk are doing"),
     "gaps": Command("scripts.gaps:gaps", "List what was not captured, and why"),
     "check": Command("scripts.check:check", "Prove that everything received is stored or declared"),
+    "compact": Command("scripts.compact:compact", "Make few large files of bronze's many small ones"),
     "redecode": Command("scripts.redecode:redecode", "Decode stored raw frames again, after a decoder was corrected"),
     "simulate": Command(
         "scripts.simulate:simulate", "Run a local exchange that speaks real wire protocols, with faults"

@@ -20,9 +20,9 @@ def unknown_names(asked: Sequence[str], known: Iterable[str], what: str) -> list
 
 
 def stored_names(lake: Lake) -> tuple[set[str], set[str], set[str]]:
-    """Exchanges, symbols and tables that have a folder in `ready`."""
+    """Exchanges, symbols and tables that have a folder in bronze."""
     found: tuple[set[str], set[str], set[str]] = (set(), set(), set())
-    for path in lake.ready.glob("*/*/exchange=*/symbol=*"):
+    for path in (path for root in (lake.ready, lake.daily) for path in root.glob("*/*/exchange=*/symbol=*")):
         *_, table, exchange, symbol = path.parts
         found[0].add(exchange.partition("=")[2])
         found[1].add(symbol.partition("=")[2])

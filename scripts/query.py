@@ -14,7 +14,7 @@ from scripts.config_commands import ConfigFile
 from scripts.wide_table import fits, print_whole
 from shared.errors import InputUnreadable
 from shared.partitioning import Lake
-from storage.lake import tables
+from storage.lake import LakeTable, plan, tables
 
 
 def query(
@@ -31,13 +31,13 @@ def query(
     if not known:
         raise InputUnreadable(f"{lake.ready}: no tables yet", hint=_hint(lake))
     if not sql:
-        typer.echo("\n".join(f"{table.name}\t{table.pattern}" for table in known).expandtabs(16))
+        lines = [f"{table.name}\t{pattern}" for table in known for pattern in table.patterns]
+        typer.echo("\n".join(lines).expandtabs(16))
         return
     connection = duckdb.connect()
     try:
         for table in known:
-            files = f"read_parquet('{table.pattern}', union_by_name=true)"
-            connection.execute(f"create view {table.name} as select * from {files}")
+            connection.execute(f"create view {table.name} as select * from {_files(lake, table)}")
         rows = pl.DataFrame(connection.sql(sql).to_arrow_table())
     except duckdb.Error as error:
         names = ", ".join(table.name for table in known)
@@ -47,6 +47,14 @@ def query(
         typer.echo(rows.head(limit).write_csv(), nl=False)
     else:
         _print(rows, limit)
+
+
+def _files(lake: Lake, table: LakeTable) -> str:
+    """What DuckDB reads; of a table that is compacted in part, the files one by one, each row once."""
+    if len(table.patterns) == 1:
+        return f"read_parquet('{table.patterns[0]}', union_by_name=true)"
+    names = ", ".join(f"'{path}'" for path in plan(lake, table.name))
+    return f"read_parquet([{names}], union_by_name=true, hive_partitioning=false)"
 
 
 def _hint(lake: Lake) -> str:

@@ -46,14 +46,19 @@ def translated(path: Path) -> Iterator[None]:
 
 
 class AppendFile:
-    """A new file that only grows; `sync` returns when what was written survives a power cut."""
+    """A file that only grows; `sync` returns when what was written survives a power cut.
 
-    def __init__(self, path: Path, *, durable: bool, reserve: bool) -> None:
+    It is new, or one whose first `after_bytes` are gone on with; what stands behind them is cut off.
+    """
+
+    def __init__(self, path: Path, *, durable: bool, reserve: bool, after_bytes: int | None = None) -> None:
         self.path, self._durable, self._reserves = path, durable, reserve
         self._allocated = 0
-        self.size_bytes = 0
+        self.size_bytes = after_bytes or 0
         with translated(path):
-            self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            self._fd = os.open(path, os.O_CREAT | os.O_WRONLY | (os.O_EXCL if after_bytes is None else 0), 0o644)
+            if after_bytes is not None:
+                os.ftruncate(self._fd, after_bytes)
 
     def write(self, data: bytes) -> None:
         """Append all of `data`, short writes continued, or nothing: what a failed write left is cut off."""
@@ -129,6 +134,12 @@ class Disk:
     def open_new(self, path: Path, *, reserve: bool = False) -> AppendFile:
         """A new, empty, growing file whose name is synced; with `reserve`, a reader must expect a tail of zeroes."""
         file = AppendFile(path, durable=self.durable, reserve=reserve and self.durable)
+        self.sync_dir(path.parent)
+        return file
+
+    def open_again(self, path: Path, *, after_bytes: int) -> AppendFile:
+        """A growing file gone on with behind so many bytes, or begun where there is none; its name is synced."""
+        file = AppendFile(path, durable=self.durable, reserve=False, after_bytes=after_bytes)
         self.sync_dir(path.parent)
         return file
 

@@ -12,8 +12,8 @@ import polars as pl
 from shared.content_hash import row_hashes
 from shared.partitioning import Lake
 from shared.tables import COMMON, table
+from storage.bronze_rows import rows_of
 from storage.published import Published
-from storage.segments import read_segment
 
 COMPARED = frozenset(
     {"trades", "ticker", "orderbook", "l2", "candles", "funding", "liquidations", "open_interest", "rejects"}
@@ -111,7 +111,7 @@ def _by_moment(units: Iterable[Unit]) -> dict[tuple[int, int], list[int]]:
 def _units(lake: Lake, files: Iterable[Published], name: str, windows: Mapping[str, Window] | None) -> list[Unit]:
     """What these files hold, in the order of storage; of the windows alone, where there are some."""
     own = [column for column in table(name).ready_schema.names if column not in COMMON or column == "timestamp"]
-    parts = [read_segment(lake.ready / entry.path, name, [*_STAMPS, *own]) for entry in files]
+    parts = [rows_of(lake, entry, [*_STAMPS, *own]) for entry in files]
     if not parts:
         return []
     rows = pl.concat(parts).filter(pl.col("origin") == "ws").sort("epoch", "seq")

@@ -142,12 +142,6 @@ class Account:
         ledger.rejected += count
         ledger.rejected_ids.add_all(ids)
 
-    def files(self, stream: Stream, hour: datetime) -> int:
-        """How many published files of a stream and hour there are."""
-        ledger = self._ledgers.get(stream)
-        found = ledger.hours.get(hour) if ledger else None
-        return found.files if found else 0
-
     def judge(self, gaps: pl.DataFrame) -> tuple[list[StreamSum], list[str]]:
         """Every stream's sum, and what is not proven, in words.
 

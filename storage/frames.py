@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from shared.clock import us_from_utc
 from shared.partitioning import Lake, Partition
 from shared.rows import Frame
+from storage.bronze_rows import batches_of
 from storage.published import Published, log_paths, scan_log
 
 _ROWS_AT_ONCE = 512  # a frame may have many MiB
@@ -77,9 +77,8 @@ def frame_files(entries: Iterable[Published], *, since: datetime | None, until: 
 def read_frames(lake: Lake, files: Iterable[Published]) -> Iterator[Stamped]:
     """The frames of these files, a few of them in memory at a time. Raises: OSError, pyarrow.ArrowInvalid."""
     for entry in files:
-        with pq.ParquetFile(lake.ready / entry.path) as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=_COLUMNS):
-                yield from _stamped(batch)
+        for batch in batches_of(lake, entry, _COLUMNS, rows_at_once=_ROWS_AT_ONCE):
+            yield from _stamped(batch)
 
 
 def _stamped(batch: pa.RecordBatch) -> Iterator[Stamped]:

@@ -10,8 +10,8 @@ import polars as pl
 from shared.partitioning import Lake, Partition
 from shared.rows import LIFECYCLE_CAUSES
 from shared.tables import table
+from storage.bronze_rows import rows_of
 from storage.published import Published
-from storage.segments import read_segment
 
 COLUMNS = (
     "gap_id",
@@ -117,7 +117,7 @@ def read_gaps(lake: Lake, entries: Iterable[Published]) -> tuple[pl.DataFrame, l
     parts, missing = [no_gaps()], []
     for entry in entries:
         try:
-            rows = read_segment(lake.ready / entry.path, "gaps", STORED)
+            rows = rows_of(lake, entry, STORED)
         except (OSError, pl.exceptions.PolarsError):
             missing.append(entry.path)
             continue

@@ -1,6 +1,7 @@
 """Published files held against the disk: each is there, holds what the log says, and nobody put another beside it."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,10 @@ from shared.exchange_facts import ids_prove_loss
 from shared.partitioning import Lake, Partition, SegmentName
 from shared.rows import Stream
 from shared.tables import table
+from storage.bronze_rows import rows_of
 from storage.completeness import Account
+from storage.made_check import MadeCheck
+from storage.made_files import is_made, made_with, segments_of
 from storage.published import Published, log_paths, opening_tails, scan_log
 from storage.segments import read_segment
 from storage.spans import Numbers
@@ -62,6 +66,8 @@ class Inspection:
         self._lake, self._account, self._scope, self._deep = lake, account, scope, deep
         self.problems: list[str] = []
         self.files = 0
+        self._present: Counter[Path] = Counter()  # published files that stand in a folder of `ready`
+        self._made = MadeCheck(deep=deep)
         self.gap_files: list[Published] = []
 
     def run(self) -> None:
@@ -78,6 +84,7 @@ class Inspection:
                 seen.add(journal)
                 for entry in line:
                     self._take(entry, whole_run=entry.epoch in known)
+        self.problems += self._made.problems()
         self.problems += [f"{path} is published nowhere" for path in self._strays()]
 
     def _reached(self, log: Path, *, since_epoch: str) -> None:
@@ -108,31 +115,43 @@ class Inspection:
         path = self._lake.ready / entry.path
         self.files += 1
         try:
-            wrong = self._wrong(entry, path, path.stat().st_size)
-            numbers = self._numbers(entry, path, is_sound=not wrong)
-            ids = self._ids(entry, path)
+            is_sound = self._is_sound(entry, path)
+            numbers = self._numbers(entry, is_sound=is_sound)
+            ids = self._ids(entry)
         except FileNotFoundError:
             self.problems.append(f"{entry.path} is missing: {entry.rows:,} rows")
             return
         except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
             self.problems.append(f"{entry.path} cannot be read: {str(error).splitlines()[0][:120]}")
             return
-        if wrong:
-            self.problems.append(f"{entry.path} is not as it was published: {wrong}")
         self._account.stored(entry.stream, entry.epoch, numbers, hour)
         self._account.trade_ids(entry.stream, ids)
         if entry.table == "rejects":
             self._rejects(entry, hour)
 
-    def _numbers(self, entry: Published, path: Path, *, is_sound: bool) -> tuple[int, int] | Numbers:
+    def _is_sound(self, entry: Published, path: Path) -> bool:
+        """Whether the rows are as they were published, be they in their own file or in one that was made of it."""
+        try:
+            wrong = self._wrong(entry, path, path.stat().st_size)
+        except FileNotFoundError:
+            made = made_with(self._lake, entry.path)
+            if made is None:
+                raise
+            return self._made.holds(made, entry)
+        self._present[path.parent] += 1
+        if wrong:
+            self.problems.append(f"{entry.path} is not as it was published: {wrong}")
+        return not wrong
+
+    def _numbers(self, entry: Published, *, is_sound: bool) -> tuple[int, int] | Numbers:
         if is_sound and not self._deep and entry.last_seq - entry.first_seq + 1 == entry.rows:
             return entry.first_seq, entry.last_seq + 1
-        return read_segment(path, entry.table, ["seq"])["seq"].to_numpy()
+        return rows_of(self._lake, entry, ["seq"])["seq"].to_numpy()
 
-    def _ids(self, entry: Published, path: Path) -> Numbers:
+    def _ids(self, entry: Published) -> Numbers:
         if entry.table != "trades" or not ids_prove_loss(entry.exchange, entry.source):
             return np.empty(0, np.int64)
-        return read_segment(path, "trades", ["trade_seq"])["trade_seq"].drop_nulls().to_numpy()
+        return rows_of(self._lake, entry, ["trade_seq"])["trade_seq"].drop_nulls().to_numpy()
 
     def _wrong(self, entry: Published, path: Path, size: int) -> str:
         """What differs from the log's line; with `deep` every row is read and hashed."""
@@ -151,7 +170,7 @@ class Inspection:
 
     def _rejects(self, entry: Published, hour: datetime) -> None:
         try:
-            rows = read_segment(self._lake.ready / entry.path, "rejects", ["symbol", "channel", "row_id"])
+            rows = rows_of(self._lake, entry, ["symbol", "channel", "row_id"])
         except (OSError, pl.exceptions.PolarsError):
             return  # named where the rejects themselves are looked at
         for (symbol, channel), part in rows.group_by("symbol", "channel"):
@@ -161,25 +180,28 @@ class Inspection:
                 self._account.rejected(stream, part.height, ids, hour)
 
     def _strays(self) -> Iterator[str]:
-        """Files in `ready` that no log names. What is being published just now is none."""
-        for folder, names in _folders(self._lake):
-            stream, partition = _hour(self._lake, folder)
+        """Files of bronze that no log names. What is being published just now is none."""
+        for root, folder, names in _folders(self._lake):
+            where = folder.relative_to(root).as_posix()
+            stream, partition = _place(root, folder)
             if stream is None or partition is None:  # a place where we never put anything
-                yield from (f"{folder.relative_to(self._lake.ready).as_posix()}/{name}" for name in sorted(names))
+                yield from (f"{where}/{name}" for name in sorted(names))
                 continue
             if not self._scope.names(stream) or not self._scope.has(partition):
                 continue
-            if len(names) > self._account.files(stream, partition.start()):
-                published = self._published_in(folder)
-                for name in sorted(names - published):
-                    if not self._is_coming(name):
-                        yield f"{folder.relative_to(self._lake.ready).as_posix()}/{name}"
+            if root == self._lake.daily or len(names) > self._present[folder]:
+                unknown = {name for name in names if not self._made.knows(folder / name)}
+                yield from self._unpublished(folder, where, unknown)
 
-    def _published_in(self, folder: Path) -> set[str]:
-        where = folder.relative_to(self._lake.ready).as_posix()
-        logs = log_paths(self._lake)
-        entries = (entry for log in logs for line in scan_log(log) for entry in line)
-        return {Path(entry.path).name for entry in entries if entry.path.rpartition("/")[0] == where}
+    def _unpublished(self, folder: Path, where: str, names: set[str]) -> Iterator[str]:
+        """Of these files in a folder, those whose rows are published nowhere."""
+        said = {name: segments_of(folder / name) if is_made(name) else {f"{where}/{name}"} for name in names}
+        wanted = frozenset[str]().union(*said.values())
+        logs = log_paths(self._lake) if wanted else []
+        known = {entry.path for log in logs for line in scan_log(log) for entry in line if entry.path in wanted}
+        for name in sorted(names):
+            if not said[name] <= known and not self._is_coming(name):
+                yield f"{where}/{name}"
 
     def _is_coming(self, name: str) -> bool:
         try:
@@ -198,18 +220,19 @@ def _difference(entry: Published, rows: int, found: int | None, size: int) -> st
     return "" if size == entry.bytes else f"{size:,} bytes instead of {entry.bytes:,}"
 
 
-def _folders(lake: Lake) -> Iterator[tuple[Path, set[str]]]:
-    """Every folder of `ready` that has files of rows."""
-    for folder, _, names in os.walk(lake.ready):
-        files = {name for name in names if name.endswith((".parquet", ".ndjson"))}
-        if files:
-            yield Path(folder), files
+def _folders(lake: Lake) -> Iterator[tuple[Path, Path, set[str]]]:
+    """Every folder of bronze that has files of rows, and below which root it is."""
+    for root in (lake.ready, lake.daily):
+        for folder, _, names in os.walk(root):
+            files = {name for name in names if name.endswith((".parquet", ".ndjson"))}
+            if files:
+                yield root, Path(folder), files
 
 
-def _hour(lake: Lake, folder: Path) -> tuple[Stream, Partition] | tuple[None, None]:
-    """Whose rows a folder holds and of which hour; None where no path of ours has that form."""
+def _place(root: Path, folder: Path) -> tuple[Stream, Partition] | tuple[None, None]:
+    """Whose rows a folder holds and of which hour or day; None where no path of ours has that form."""
     try:
-        source, name, *_ = folder.relative_to(lake.ready).parts
+        source, name, *_ = folder.relative_to(root).parts
         partition = Partition.parse(folder)
     except ValueError:
         return None, None

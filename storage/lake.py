@@ -14,8 +14,10 @@ import polars as pl
 from shared.errors import InputUnreadable
 from shared.filters import FilterSpec
 from shared.partitioning import UNITS, Lake, named_units, unit_span
+from storage.made_files import without_sources
 
 _EVERYTHING = FilterSpec()
+_LISTED_AT_ONCE = 128  # names that one call of the system returns together, at least
 _CLOCKS = ("time_start", "timestamp")  # a row that goes back in it lies where the row before does
 
 
@@ -24,7 +26,7 @@ class LakeTable:
     """A table under the name by which people ask for it."""
 
     name: str
-    pattern: str  # of its Parquet files, for any reader that takes globs
+    patterns: tuple[str, ...]  # of its Parquet files, for any reader that takes globs
 
 
 def tables(lake: Lake) -> list[LakeTable]:
@@ -32,19 +34,22 @@ def tables(lake: Lake) -> list[LakeTable]:
 
     `candles` are those of the exchange, in bronze; `gold_candles` ours, from trades.
     """
-    found: dict[str, LakeTable] = {}
+    found: dict[str, dict[str, None]] = {}
     for name, root in _roots(lake):
         if next(root.rglob("*.parquet"), None):
-            place = f"{lake.ready}/*/{name}" if root.parent.parent == lake.ready else str(root)
-            found.setdefault(name, LakeTable(name, f"{place}/**/*.parquet"))
-    return list(found.values())
+            is_bronze = root.parent.parent in {lake.ready, lake.daily}
+            place = f"{root.parent.parent}/*/{name}" if is_bronze else str(root)
+            found.setdefault(name, {})[f"{place}/**/*.parquet"] = None
+    return [LakeTable(name, tuple(patterns)) for name, patterns in found.items()]
 
 
 def plan(lake: Lake, table: str, where: FilterSpec = _EVERYTHING, **keys: str) -> list[Path]:
     """The Parquet files that can hold what is wanted, stream after stream, each in the order of time.
 
-    Folders that cannot are not listed, and no file is opened. Depths may be mixed: a file is passed over by its
-    partition, whatever its depth, and by the hour, day or month in its name.
+    Folders that cannot are not listed, and no file is opened but those that compaction made, for what they stand for.
+    Depths may be mixed: a file is passed over by its partition, whatever its depth, and by the hour, day or month in
+    its name. Whatever moment compaction is in, the files hold each row once; those it has made something of since are
+    gone, and reading them raises FileNotFoundError: plan again.
 
     Args:
         lake: where.
@@ -84,17 +89,36 @@ def _planned(lake: Lake, table: str, where: FilterSpec, keys: dict[str, str]) ->
         names = ", ".join(sorted({name for name, _ in _roots(lake)})) or "none yet"
         raise InputUnreadable(f"there is no table {table!r} in this lake", hint=f"Tables are: {names}")
     walk = _Walk(where, keys)
-    found = sorted(file for root in roots for file in walk.files(root, str(root), ()))
+    found = _found(lake, roots, walk)
     if found and (unknown := keys.keys() - walk.met):
         further = ", ".join(sorted(walk.met)) or "none"
         raise ValueError(f"{table} has no partitions by {min(unknown)!r}; beside streams and times it has: {further}")
     return found
 
 
+def _found(lake: Lake, roots: list[Path], walk: "_Walk") -> "list[_File]":
+    """In the order of reading. What stands below `ready` is listed first: what goes from it is elsewhere by then."""
+    for is_last_try in (False, False, True):
+        files = [file for root in roots for file in walk.files(root, _stream(lake, root), ())]
+        try:
+            standing = set(without_sources(lake, (file.path for file in files)))
+        except FileNotFoundError:  # a merged hour has just become part of a day
+            if is_last_try:
+                raise
+            continue
+        return sorted(file for file in files if file.path in standing)
+    raise AssertionError("unreachable")
+
+
+def _stream(lake: Lake, root: Path) -> str:
+    """What the files of a stream have in common, whether compacted or not."""
+    return str(lake.ready / root.relative_to(lake.daily)) if root.is_relative_to(lake.daily) else str(root)
+
+
 def _roots(lake: Lake) -> Iterator[tuple[str, Path]]:
     """Names of tables and where they begin; a table of bronze begins in the folder of each source."""
-    bronze = [path for source in _folders(lake.ready) for path in _folders(source)]
-    yield from sorted((path.name, path) for path in bronze)
+    bronze = [path for top in (lake.ready, lake.daily) for source in _folders(top) for path in _folders(source)]
+    yield from sorted(((path.name, path) for path in bronze), key=lambda found: found[0])
     yield from ((f"silver_{path.name}", path) for path in _folders(lake.silver("any").parent))
     yield from ((f"quality_{path.name}", path) for path in _folders(lake.quality("any").parent))
     for path in _folders(lake.bars("any").parent.parent):
@@ -122,30 +146,42 @@ class _Walk:
 
     def files(self, folder: str | Path, stream: str, units: tuple[int, ...]) -> Iterator[_File]:
         """Of this folder, which lies in the year, month, ... `units` of a stream."""
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                key, is_partition, value = entry.name.partition("=")
-                if entry.name.startswith("."):  # what is not finished yet
-                    continue
-                if entry.name.endswith(".parquet"):
-                    named = named_units(entry.name)
-                    lies_in = named if named[: len(units)] == units else units  # the folder is right
-                    if not lies_in or self._where.covers(*lies_in):
-                        start = unit_span(lies_in or (1970,))[0]
-                        yield _File(stream, start, Path(entry.path))
-                elif is_partition and key in UNITS:
-                    if value.isdigit() and self._where.covers(*units, int(value)):
-                        yield from self.files(entry.path, stream, (*units, int(value)))
-                elif is_partition and self._is_wanted(key, value):
-                    yield from self.files(entry.path, entry.path, units)
-                elif not is_partition and entry.is_dir():  # r17, of a stream whose rows were replaced
-                    yield from self.files(entry.path, stream, units)
+        for entry in _listed(folder):
+            key, is_partition, value = entry.name.partition("=")
+            if entry.name.startswith("."):  # what is not finished yet
+                continue
+            if entry.name.endswith(".parquet"):
+                named = named_units(entry.name)
+                lies_in = named if named[: len(units)] == units else units  # the folder is right
+                if not lies_in or self._where.covers(*lies_in):
+                    start = unit_span(lies_in or (1970,))[0]
+                    yield _File(stream, start, Path(entry.path))
+            elif is_partition and key in UNITS:
+                if value.isdigit() and self._where.covers(*units, int(value)):
+                    yield from self.files(entry.path, stream, (*units, int(value)))
+            elif is_partition and self._is_wanted(key, value):
+                yield from self.files(entry.path, f"{stream}/{entry.name}", units)
+            elif not is_partition and entry.is_dir():  # r17, of a stream whose rows were replaced
+                yield from self.files(entry.path, stream, units)
 
     def _is_wanted(self, key: str, value: str) -> bool:
         if key in {"exchange", "symbol"}:
             return self._where.names(key, value)
         self.met.add(key)
         return self._keys.get(key, value) == value
+
+
+def _listed(folder: str | Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, as of one moment: the system lists a large one piece by piece, beside a merge too."""
+    with os.scandir(folder) as entries:
+        found = list(entries)
+    while len(found) > _LISTED_AT_ONCE:
+        before = found
+        with os.scandir(folder) as entries:
+            found = list(entries)
+        if {entry.name for entry in found} == {entry.name for entry in before}:
+            break
+    return found
 
 
 def _clock(stream: pl.LazyFrame) -> pl.Expr:

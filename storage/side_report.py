@@ -18,8 +18,8 @@ from shared.disk import Disk, translated
 from shared.errors import LakeUnusable
 from shared.partitioning import Lake, Partition
 from shared.rows import Stream
+from storage.bronze_rows import rows_of_hour
 from storage.inspection import Scope
-from storage.segments import read_segment
 from storage.side_agreement import Agreement, Verdict, agreement_with_prices, agreement_with_quotes, judge
 
 _QUOTES = {"orderbook": ("best_bid", "best_ask"), "ticker": ("bid", "ask")}  # the first that has an hour is taken
@@ -136,11 +136,10 @@ class SideReport:
         return replace(found, quoted=quotes.compared, quote_agreeing=quotes.agreeing)
 
     def _with_quotes(self, day: Partition, path: Path) -> Agreement:
-        hour = replace(day, hour=_hour(path).hour).path()
+        hour = replace(day, hour=_hour(path).hour)
         for name, (bid, ask) in _QUOTES.items():
-            segments = sorted(self._lake.ready.glob(f"*/{name}/{hour}/segment_*"))
-            if segments:
-                quotes = pl.concat(read_segment(each, name, ["timestamp", bid, ask]) for each in segments)
+            quotes = rows_of_hour(self._lake, name, hour, ["timestamp", bid, ask])
+            if quotes is not None:
                 trades = pl.read_parquet(path, columns=["timestamp", "price", "side"], hive_partitioning=False)
                 return agreement_with_quotes(trades, quotes.rename({bid: "bid", ask: "ask"}))
         return Agreement()

@@ -23,8 +23,14 @@ class SteppedDisk(Disk):
 
     def open_new(self, path: Path, *, reserve: bool = False) -> AppendFile:
         self.before("open", path)
-        file = super().open_new(path, reserve=reserve)
-        write, sync = file.write, file.sync
+        return self._stepped(super().open_new(path, reserve=reserve))
+
+    def open_again(self, path: Path, *, after_bytes: int) -> AppendFile:
+        self.before("open", path)
+        return self._stepped(super().open_again(path, after_bytes=after_bytes))
+
+    def _stepped(self, file: AppendFile) -> AppendFile:
+        path, write, sync = file.path, file.write, file.sync
 
         def write_or_tear(data: bytes) -> None:
             try:

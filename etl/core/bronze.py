@@ -1,6 +1,7 @@
 """Reading bronze: what a stream has not consumed yet, and the rows of it in order of arrival."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import polars as pl
 from etl.core.base import AHEAD_MAX
 from shared.errors import DaedalusError
 from shared.partitioning import Lake, Partition, SegmentName
+from storage.bronze_rows import is_here, rows_of
 from storage.published import Published, log_paths, read_log
-from storage.segments import read_segment
 
 TRADE_TABLES = frozenset({"trades", "gaps"})
 EPOCHS_REMEMBERED = 256  # of which a position keeps the last journal; older ones are wholly consumed
@@ -91,7 +92,7 @@ def _gaps(
     lake: Lake, journals: Iterable[list[Published]], *, channel: str = "trades"
 ) -> Iterator[tuple[list[Published], pl.DataFrame]]:
     for journal in journals:
-        parts = [read_segment(lake.ready / entry.path, "gaps") for entry in journal if entry.table == "gaps"]
+        parts = [rows_of(lake, entry) for entry in journal if entry.table == "gaps"]
         if parts:
             yield journal, pl.concat(parts).filter(pl.col("channel") == channel)
 
@@ -101,8 +102,7 @@ def require(lake: Lake, entries: Iterable[Published], *, tables: Collection[str]
 
     Raises: BronzeMissing naming the days of those that are not.
     """
-    paths = (entry.path for entry in entries if entry.table in tables)
-    missing = [path for path in paths if not (lake.ready / path).exists()]
+    missing = [entry.path for entry in entries if entry.table in tables and not is_here(lake, entry)]
     if missing:
         days = sorted({f"{Partition.parse(Path(path)).start():%Y-%m-%d}" for path in missing})
         named = f"{days[0]} to {days[-1]}, {len(days)} days" if len(days) > 3 else ", ".join(days)
@@ -128,7 +128,7 @@ def read_journal(
         table: which rows.
         filled: gaps that turned out to be none.
     """
-    parts = [read_segment(lake.ready / entry.path, table, columns) for entry in journal if entry.table == table]
+    parts = [rows_of(lake, entry, columns) for entry in journal if entry.table == table]
     if not parts:
         return pl.DataFrame()
     rows = pl.concat(parts).sort("capture_ts", "seq")
@@ -145,8 +145,8 @@ def latest_us(lake: Lake, entries: Iterable[Published]) -> int | None:
     """The largest exchange time in these files, us since 1970; a time that is none does not count, nor a lost file."""
     latest: list[int] = []
     for entry in entries:
-        if (path := lake.ready / entry.path).exists():
-            rows = read_segment(path, entry.table, ("timestamp", "capture_ts"))
+        with suppress(FileNotFoundError):
+            rows = rows_of(lake, entry, ("timestamp", "capture_ts"))
             found = rows.select(exchange_time().dt.timestamp("us").max()).item()
             latest += [found] if found is not None else []
     return max(latest, default=None)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
@@ -58,7 +59,8 @@ def feed_of(key: StreamKey, tables: Sequence[str], lake: Lake) -> Feed | None:
     """The feed of a stream's rows of the first of these tables that it has; None: it has none."""
     for table in tables:
         for source in SOURCES:
-            if (lake.ready / source / table / stream_path(*key)).exists():
+            folder = Path(source) / table / stream_path(*key)
+            if (lake.ready / folder).exists() or (lake.daily / folder).exists():
                 return Feed(source, table)
     return None
 

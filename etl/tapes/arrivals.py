@@ -13,6 +13,7 @@ from etl.core.feeds import SOURCES
 from shared.errors import InputUnreadable
 from shared.partitioning import UNITS, Lake, Partition, SegmentName
 from storage.lake import plan
+from storage.made_files import hours_of, is_made
 
 _ROWS = 1 << 16  # of a portion: snapshots hold many levels
 
@@ -53,18 +54,23 @@ class Arrivals:
         Raises: InputUnreadable for a file that is damaged.
         """
         holes = self._holes()
-        for file in self.files:
-            rows = _read(file, [*self._columns, *UNITS])
-            rows = self._fresh(rows.filter(self._is_wanted())).sort("capture_ts", "seq")
+        for rows in self._read():
             marks = np.zeros(rows.height, dtype=np.bool_)
-            if rows.height:
-                ended = holes.filter(holes <= rows["capture_ts"][-1])
-                holes = holes.slice(ended.len())
-                # A gap row stands before the rows after the hole, at their time.
-                marks[rows["capture_ts"].search_sorted(ended, side="left").to_numpy()] = True
+            ended = holes.filter(holes <= rows["capture_ts"][-1])
+            holes = holes.slice(ended.len())
+            # A gap row stands before the rows after the hole, at their time.
+            marks[rows["capture_ts"].search_sorted(ended, side="left").to_numpy()] = True
             rows = rows.with_columns(pl.Series("gap_before", marks), exchange_time()).drop(UNITS)
             for start in range(0, rows.height, _ROWS):
                 yield rows.slice(start, _ROWS)
+
+    def _read(self) -> Iterator[pl.DataFrame]:
+        """The wanted rows of each file; where files were compacted, of each hour and run, which is the same order."""
+        for files, hour in _in_order(self.files):
+            parts = [_read(file, [*self._columns, *UNITS], hour=hour) for file in files]
+            rows = self._fresh(pl.concat(parts).filter(self._is_wanted()))
+            for _, run in sorted(rows.partition_by("epoch", as_dict=True).items()):
+                yield run.sort("capture_ts", "seq")
 
     def _holes(self) -> pl.Series:
         """When each declared hole of the table had ended, in order."""
@@ -90,16 +96,17 @@ def position_after(rows: pl.DataFrame, before: Mapping[str, int]) -> dict[str, i
 
 
 def planned(lake: Lake, table: str, key: StreamKey, where: FilterSpec) -> dict[str, list[Path]]:
-    """The files of a stream by source, each in the order in which its rows arrived; none where there is no table."""
+    """The files of a stream by source; none where there is no table."""
     try:
         files = plan(lake, table, replace(where, exchanges=(key.exchange,), symbols=(key.symbol,)))
     except InputUnreadable:
         return {}
     found: dict[str, list[Path]] = {}
     for file in files:
-        if lake.ready in file.parents:
-            found.setdefault(file.relative_to(lake.ready).parts[0], []).append(file)
-    return {source: sorted(files, key=_arrival) for source, files in found.items()}
+        root = next((root for root in (lake.ready, lake.daily) if root in file.parents), None)
+        if root:
+            found.setdefault(file.relative_to(root).parts[0], []).append(file)
+    return found
 
 
 def streams(lake: Lake, table: str, where: FilterSpec) -> list[StreamKey]:
@@ -112,14 +119,35 @@ def streams(lake: Lake, table: str, where: FilterSpec) -> list[StreamKey]:
     return sorted({StreamKey(each.exchange, each.symbol) for each in found})
 
 
+def _in_order(files: Sequence[Path]) -> Iterator[tuple[list[Path], str]]:
+    """What is read together, and of which hour, as rows arrived: a segment, or an hour that was compacted."""
+    hours: dict[str, list[Path]] = {}
+    for file in files:
+        for hour in hours_of(file) if is_made(file.name) else (SegmentName.parse(file.name).hour,):
+            hours.setdefault(hour, []).append(file)
+    for hour, among in sorted(hours.items()):
+        if any(is_made(file.name) for file in among):
+            yield among, hour
+        else:
+            yield from (([file], hour) for file in sorted(among, key=_arrival))
+
+
 def _arrival(file: Path) -> tuple[str, str, int]:
     name = SegmentName.parse(file.name)
     return name.hour, name.epoch, name.counter
 
 
-def _read(file: Path, columns: Sequence[str]) -> pl.DataFrame:
+def _read(file: Path, columns: Sequence[str], *, hour: str = "") -> pl.DataFrame:
+    """The rows of a file, of an hour such as `20260609T04` alone where one is named."""
+    rows = pl.scan_parquet(file, hive_partitioning=False)
+    if hour:
+        rows = rows.filter(pl.col("hour") == int(hour[-2:]))
     try:
-        return pl.read_parquet(file, columns=list(columns), hive_partitioning=False)
+        return rows.select(columns).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
+        is_gone = isinstance(error, FileNotFoundError)
         hint = "Move it away, or bring it back from where it was copied to"
-        raise InputUnreadable(f"{file}: cannot be read: {str(error).splitlines()[0]}", hint=hint) from error
+        raise InputUnreadable(
+            f"{file}: cannot be read: {str(error).splitlines()[0]}",
+            hint="If it was compacted or removed meanwhile, run again" if is_gone else hint,
+        ) from error

@@ -13,6 +13,7 @@ from shared.disk import Disk, translated
 from shared.errors import LakeUnusable, ReadyConflict
 from shared.log import get_log
 from shared.partitioning import Lake
+from storage.compaction_log import STAGING as COMPACTION
 from storage.locks import hold
 
 log = get_log("recovery")
@@ -131,7 +132,7 @@ def _finish(commit: Commit, sealer: Sealer, report: RecoveryReport) -> None:
 
 def _clear_staging(lake: Lake, disk: Disk) -> None:
     for folder in lake.staging.iterdir():
-        if _has_owner(lake, folder):
+        if _has_owner(lake, folder) or folder.name == COMPACTION:
             continue
         if not folder.is_dir() or not _is_ours(folder.name):
             log.warning("not staged by us, left alone", path=str(folder))

@@ -208,7 +208,7 @@ def test_what_is_not_finished_is_no_part_of_a_table(lake):
 def test_the_tables_are_named(lake):
     names = [table.name for table in tables(lake)]
     assert names == ["trades", "silver_orderbook", "silver_ticker", "silver_trades", "bars", "gold_candles"]
-    (bronze,) = (table.pattern for table in tables(lake) if table.name == "trades")
+    ((bronze,),) = (table.patterns for table in tables(lake) if table.name == "trades")
     assert len(pl.scan_parquet(bronze).collect()) == len(all_rows())
 
 

@@ -1,0 +1,79 @@
+"""Made files held against the log of published names.
+
+Content hashes are sums over rows, so what the log says of the segments adds up to what a made file says of itself: that
+proves it whole without reading a row.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shared.content_hash import content_hash
+from storage.made_files import hash_in, segments_of
+from storage.published import Published
+
+
+@dataclass
+class _Sum:
+    """What the log says of the segments in a made file."""
+
+    names: set[str] = field(default_factory=set)
+    rows: int = 0
+    content: int = 0
+    wrong: str = ""  # with the file itself
+
+
+class MadeCheck:
+    """Is told of each published file that was found in a made one. `problems` names what does not add up."""
+
+    def __init__(self, *, deep: bool) -> None:
+        self._deep = deep
+        self._sums: defaultdict[Path, _Sum] = defaultdict(_Sum)
+
+    def holds(self, made: Path, entry: Published) -> bool:
+        """Take a published file as part of a made one; whether that is, by itself, sound."""
+        is_first = made not in self._sums
+        found = self._sums[made]
+        if is_first:
+            found.wrong = self._wrong(made)
+        if entry.path not in found.names:
+            found.names.add(entry.path)
+            found.rows += entry.rows
+            found.content = (found.content + int(entry.content_hash, 16)) % 2**64
+        return not found.wrong
+
+    def knows(self, made: Path) -> bool:
+        """Whether any published file was found in this one."""
+        return made in self._sums
+
+    def problems(self) -> list[str]:
+        """One line for each made file that is not what it was made as."""
+        lines = []
+        for made, found in sorted(self._sums.items()):
+            wrong = found.wrong
+            if not wrong and found.names == segments_of(made) and f"{found.content:016x}" != hash_in(made.name):
+                wrong = f"its segments were published with {found.rows:,} rows of another content"
+            if wrong:
+                lines.append(f"{made} is not as it was made: {wrong}")
+        return lines
+
+    def _wrong(self, made: Path) -> str:
+        try:
+            with pq.ParquetFile(made) as file:
+                facts = file.metadata.metadata or {}
+                told = facts.get(b"daedalus.content_hash", b"").decode()
+                rows = int(facts.get(b"daedalus.rows", b"-1"))
+                found = None
+                if self._deep:
+                    found = sum(content_hash(file.read_row_group(at)) for at in range(file.num_row_groups)) % 2**64
+                count = file.metadata.num_rows
+        except (OSError, pa.ArrowException, ValueError) as error:
+            return f"it cannot be read: {str(error).splitlines()[0][:120]}"
+        if told != hash_in(made.name):
+            return f"its content hash says {told or 'nothing'}, its name {hash_in(made.name)}"
+        if rows != count:
+            return f"{count:,} rows instead of {rows:,}"
+        return "its rows do not give its content hash" if found is not None and f"{found:016x}" != told else ""
