@@ -11,7 +11,8 @@ from typer.main import get_command
 from config.config import load_config
 from scripts.cli import app
 
-PAGE = (Path(__file__).parents[1] / "docs" / "raspberry-pi.md").read_text()
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "raspberry-pi.md").read_text()
 UsageError: type[Exception] = typer.BadParameter.__base__  # which Typer does not export
 SHELL = [block.replace("\\\n", " ") for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)]
 SETTINGS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
@@ -39,7 +40,7 @@ def refusal(words: list[str]) -> str:
 
 
 def test_the_page_names_commands() -> None:
-    assert {line.split()[0] for line in commands()} >= {"config", "demo", "ingest", "check"}
+    assert {line.split()[0] for line in commands()} >= {"config", "demo", "ingest", "check", "sync"}
 
 
 @pytest.mark.parametrize("line", commands())
@@ -57,3 +58,11 @@ def test_the_settings_load(text: str, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text)
     assert load_config(file, environment={}).notices == ()
+
+
+def test_its_links_lead_somewhere() -> None:
+    titles = re.findall(r"^#+ (.+)$", PROSE, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", PAGE)
+    assert [file for file, _ in links if file and not (DOCS / file).exists()] == []
+    assert [anchor for file, anchor in links if not file and anchor not in anchors] == []
