@@ -71,7 +71,8 @@ def load_config(path: Path | str = DEFAULT_FILE, *, environment: Mapping[str, st
             f"{file} holds a secret and everybody on this machine may read it: `chmod 600 {file}`, "
             f"or set it in the environment as {PREFIX}..."
         )
-    settings._notices = (*_legacy_notices(settings), *_durability_notice(settings), *notices)
+    own = (*_legacy_notices(settings), *_durability_notice(settings), *_retention_notice(settings))
+    settings._notices = (*own, *notices)
     return settings
 
 
@@ -112,6 +113,17 @@ def _legacy_notices(section: Section, path: tuple[str | int, ...] = ()) -> Itera
 def _durability_notice(settings: Settings) -> Iterator[str]:
     if not settings.ingestion.enable_fsync:
         yield _DURABILITY_OFF
+
+
+def _retention_notice(settings: Settings) -> Iterator[str]:
+    kept, told = settings.etl.checkpoint_keep_days, settings.retention
+    for name, days in (("keep_days", told.keep_days), *sorted(told.keep_days_by_channel.items())):
+        if days is not None and days < kept:
+            yield (
+                f"retention keeps bronze for {days} days ({name}), etl.checkpoint_keep_days is {kept}: rows that come "
+                f"later than {days} days are refined only after `daedalus sync --direction down`"
+            )
+            return
 
 
 def _is_world_readable(file: Path) -> bool:

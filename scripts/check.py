@@ -23,6 +23,7 @@ from shared.partitioning import Lake
 from storage.completeness import Account, StreamSum
 from storage.gaps import latest, read_gaps
 from storage.inspection import Inspection, Scope
+from storage.removed import RemovedSum
 from storage.side_report import SideReport
 
 EXIT_NOT_PROVEN = 1
@@ -51,7 +52,7 @@ def check(
     scope = Scope(streams.exchanges, streams.symbols, tuple(channel or ()), *period(since, until))
     settings = load_config(config)
     lake = settings.lake()
-    sums, problems, files = examine(lake, scope, deep=deep)
+    sums, problems, files, removed = examined(lake, scope, deep=deep)
     report = SideReport(lake, scope)
     days = report.days()
     inverted = list(inverted_lines(days, settings.etl.side_convention, file=str(config)))
@@ -60,7 +61,8 @@ def check(
         problems = [f"there is nothing to prove: {lake.ready} has no published file of what was asked for"]
     if as_json:
         sides = {"sides_inverted": inverted, "sides": side_rows(days)}
-        typer.echo(json.dumps({**_as_json(sums, problems, files), **sides}, indent=2, default=str))
+        gone = {"removed": list(removed.lines())}
+        typer.echo(json.dumps({**_as_json(sums, problems, files), **gone, **sides}, indent=2, default=str))
     else:
         console = Console(highlight=False)
         if sums:
@@ -73,6 +75,8 @@ def check(
             console.print(
                 f"sides are not kept for the next look: {report.unwritten.line()}", markup=False, soft_wrap=True
             )
+        for each in removed.lines():
+            console.print(each, markup=False, soft_wrap=True)
         console.print(verdict_line(sums, problems, files, deep=deep), markup=False, soft_wrap=True)
         _print_inverted(inverted, console)
     if problems or inverted:
@@ -81,6 +85,11 @@ def check(
 
 def examine(lake: Lake, scope: Scope, *, deep: bool = False) -> tuple[list[StreamSum], list[str], int]:
     """The account of each stream, everything that is not proven, and how many files were looked at."""
+    return examined(lake, scope, deep=deep)[:3]
+
+
+def examined(lake: Lake, scope: Scope, *, deep: bool = False) -> tuple[list[StreamSum], list[str], int, RemovedSum]:
+    """As `examine`, and what was removed here on purpose."""
     unsealed = read_unsealed(lake)  # before the logs, see there
     account = Account()
     inspection = Inspection(lake, account, scope, deep=deep)
@@ -91,7 +100,7 @@ def examine(lake: Lake, scope: Scope, *, deep: bool = False) -> tuple[list[Strea
                 account.journalled(stream, epoch, numbers)
     stored, _ = read_gaps(lake, inspection.gap_files)
     sums, problems = account.judge(latest(pl.concat([stored, unsealed.gaps])))
-    return sums, inspection.problems + problems, inspection.files
+    return sums, inspection.problems + problems, inspection.files, inspection.removed
 
 
 def _strangers(scope: Scope, lake: Lake, sums: list[StreamSum]) -> list[str]:

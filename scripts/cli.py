@@ -28,6 +28,7 @@ COMMANDS: dict[str, Command] = {
     "check": Command("scripts.check:check", "Prove that everything received is stored or declared"),
     "compact": Command("scripts.compact:compact", "Make few large files of bronze's many small ones"),
     "redecode": Command("scripts.redecode:redecode", "Decode stored raw frames again, after a decoder was corrected"),
+    "retain": Command("scripts.retain:retain", "Remove old data that the archive proves to hold; shows it first"),
     "simulate": Command(
         "scripts.simulate:simulate", "Run a local exchange that speaks real wire protocols, with faults"
     ),

@@ -41,6 +41,7 @@ class _Run:
     top: int = 0  # numbers up to here were stored at one time, as a later run's log says
     stored: Spans = field(default_factory=Spans)
     journalled: Spans = field(default_factory=Spans)
+    given_up: Spans = field(default_factory=Spans)  # removed from here, and in no archive
     is_asked: bool = False
     starts: list[tuple[int, datetime]] = field(default_factory=list)  # where each file begins, and its hour
 
@@ -57,7 +58,7 @@ class _Ledger:
 
     runs: dict[str, _Run] = field(default_factory=dict)  # by epoch
     ids: Spans = field(default_factory=Spans)
-    rejected_ids: Spans = field(default_factory=Spans)
+    rejected_ids: Spans = field(default_factory=Spans)  # and those that were given up
     rejected: int = 0
     hours: dict[datetime, HourSum] = field(default_factory=dict)
     twice: int = 0
@@ -141,6 +142,12 @@ class Account:
         ledger.hours.setdefault(hour, HourSum()).rejected += count
         ledger.rejected += count
         ledger.rejected_ids.add_all(ids)
+
+    def given_up(self, stream: Stream, epoch: str, numbers: Spans, ids: Spans) -> None:
+        """Numbers and trade ids that were stored, and removed although no archive holds them: declared lost."""
+        ledger, run = self._ledgers[stream], self._run(stream, epoch)
+        run.is_asked, run.given_up = True, Spans([*run.given_up, *numbers])
+        ledger.rejected_ids = Spans([*ledger.rejected_ids, *ids])
 
     def judge(self, gaps: pl.DataFrame) -> tuple[list[StreamSum], list[str]]:
         """Every stream's sum, and what is not proven, in words.
@@ -227,13 +234,14 @@ class _Judgement:
         self._journalled += len(journalled)
         self._stored += len(run.stored)
         known = Spans([*run.stored, *journalled])
-        if not known and not run.top:
+        if not known and not run.top and not run.given_up:
             return
         told = Spans(
             (gap.prev_seq + 1, gap.next_seq)
             for gap in self._gaps
             if gap.epoch == epoch and gap.prev_seq is not None and gap.next_seq is not None
         )
+        told = Spans([*told, *run.given_up])
         top = max([run.top, *(end for _, end in [*known, *told])])
         missing = Spans([(run.floor, top)]).without(known)
         silent = missing.without(told)

@@ -22,8 +22,9 @@ from storage.completeness import Account
 from storage.made_check import MadeCheck
 from storage.made_files import is_made, made_with, segments_of
 from storage.published import Published, log_paths, opening_tails, scan_log
+from storage.removed import RemovedFiles, RemovedSum
 from storage.segments import read_segment
-from storage.spans import Numbers
+from storage.spans import Numbers, Spans
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Inspection:
         self._present: Counter[Path] = Counter()  # published files that stand in a folder of `ready`
         self._made = MadeCheck(deep=deep)
         self.gap_files: list[Published] = []
+        self.removed = RemovedSum()
+        self._removed = RemovedFiles(lake)
 
     def run(self) -> None:
         """Look at every file."""
@@ -119,7 +122,7 @@ class Inspection:
             numbers = self._numbers(entry, is_sound=is_sound)
             ids = self._ids(entry)
         except FileNotFoundError:
-            self.problems.append(f"{entry.path} is missing: {entry.rows:,} rows")
+            self._gone(entry, hour)
             return
         except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
             self.problems.append(f"{entry.path} cannot be read: {str(error).splitlines()[0][:120]}")
@@ -128,6 +131,21 @@ class Inspection:
         self._account.trade_ids(entry.stream, ids)
         if entry.table == "rejects":
             self._rejects(entry, hour)
+
+    def _gone(self, entry: Published, hour: datetime) -> None:
+        """A file that is nowhere here: removed on purpose, which is on record with what it held, or lost."""
+        found = self._removed.holding(entry)
+        if found is None:
+            self.problems.append(f"{entry.path} is missing: {entry.rows:,} rows")
+            return
+        removed, numbers = found
+        ids = Spans(removed.ids if removed.key not in self.removed.files else ())
+        self.removed.add(removed, entry.rows)
+        if removed.archive:
+            self._account.stored(entry.stream, entry.epoch, _each(numbers), hour)
+            self._account.trade_ids(entry.stream, _each(ids))
+        else:
+            self._account.given_up(entry.stream, entry.epoch, numbers, ids)
 
     def _is_sound(self, entry: Published, path: Path) -> bool:
         """Whether the rows are as they were published, be they in their own file or in one that was made of it."""
@@ -210,6 +228,10 @@ class Inspection:
             return False
         journal = f"{segment.epoch}_{segment.counter:06d}"
         return any((self._lake.active / f"{journal}{suffix}").exists() for suffix in (".journal", ".commit"))
+
+
+def _each(spans: Spans) -> Numbers:
+    return np.concatenate([np.empty(0, np.int64), *(np.arange(begin, end) for begin, end in spans)])
 
 
 def _difference(entry: Published, rows: int, found: int | None, size: int) -> str:

@@ -107,6 +107,13 @@ class LocalStorage:
                 self._disk.remove(path)
                 self._disk.sync_dir(path.parent)
 
+    def is_same(self, key: str, path: Path) -> bool:
+        """Whether an object is a local file itself, by this or another name, and no copy of it."""
+        try:
+            return self._path(key).samefile(path)
+        except FileNotFoundError:
+            return False
+
     def unfinished(self) -> Iterator[Unfinished]:
         """See `ObjectStore`. The key is the last step of it, which is what the name of the temporary file tells."""
         self._check_root()

@@ -1,5 +1,6 @@
 """Reading bronze: what a stream has not consumed yet, and the rows of it in order of arrival."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from shared.errors import DaedalusError
 from shared.partitioning import Lake, Partition, SegmentName
 from storage.bronze_rows import is_here, rows_of
 from storage.published import Published, log_paths, read_log
+from storage.removed import RemovedFiles
 
 TRADE_TABLES = frozenset({"trades", "gaps"})
 EPOCHS_REMEMBERED = 256  # of which a position keeps the last journal; older ones are wholly consumed
@@ -28,14 +30,20 @@ def counter_of(entry: Published) -> int:
     return SegmentName.parse(Path(entry.path).name).counter
 
 
+def is_behind(journal: tuple[str, int], position: Mapping[str, int]) -> bool:
+    """Whether a journal, by its epoch and number, was consumed at a position."""
+    epoch, counter = journal
+    if epoch in position:
+        return counter <= position[epoch]
+    return len(position) >= EPOCHS_REMEMBERED and epoch < min(position)
+
+
 def unconsumed(entries: Iterable[Published], position: Mapping[str, int]) -> list[list[Published]]:
     """The entries behind a position, one list per journal, in order of arrival; named twice counts once."""
     journals: dict[tuple[str, int], dict[str, Published]] = {}
-    oldest = min(position, default="")
     for entry in entries:
         place = (entry.epoch, counter_of(entry))
-        consumed = position.get(entry.epoch, -1 if len(position) < EPOCHS_REMEMBERED or entry.epoch > oldest else 2**62)
-        if place[1] > consumed:
+        if not is_behind(place, position):
             journals.setdefault(place, {})[entry.path] = entry
     return [list(journals[place].values()) for place in sorted(journals)]
 
@@ -102,13 +110,23 @@ def require(lake: Lake, entries: Iterable[Published], *, tables: Collection[str]
 
     Raises: BronzeMissing naming the days of those that are not.
     """
-    missing = [entry.path for entry in entries if entry.table in tables and not is_here(lake, entry)]
+    wanted = (entry for entry in entries if entry.table in tables)
+    missing = [entry for entry in wanted if not is_here(lake, entry)]
     if missing:
-        days = sorted({f"{Partition.parse(Path(path)).start():%Y-%m-%d}" for path in missing})
+        days = sorted({f"{Partition.parse(Path(entry.path)).start():%Y-%m-%d}" for entry in missing})
         named = f"{days[0]} to {days[-1]}, {len(days)} days" if len(days) > 3 else ", ".join(days)
+        archives = _archives(lake, missing)
+        removed = f"; `daedalus retain` removed {archives.total():,}, now in {', '.join(archives)}" if archives else ""
         raise BronzeMissing(
-            f"{len(missing)} published files are missing in {lake.ready} (of {named}), first {missing[0]}"
+            f"{len(missing)} published files are missing in {lake.ready} (of {named}), first {missing[0].path}{removed}"
         )
+
+
+def _archives(lake: Lake, missing: list[Published]) -> Counter[str]:
+    """Where those of these files are that were removed on purpose."""
+    removed = RemovedFiles(lake)
+    found = [holding[0].archive for entry in missing if (holding := removed.holding(entry))]
+    return Counter(archive for archive in found if archive)
 
 
 def read_journal(

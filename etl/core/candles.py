@@ -9,6 +9,7 @@ from etl.core.chains import Chain
 from etl.core.config import EtlOptions, StreamKey
 from etl.core.following import follow_revisions, run_bars
 from etl.core.outputs import Output
+from etl.core.silver import require_silver
 from etl.transforms.candles import MergedCandlesTransform, TradeCandlesTransform
 from shared.clock import us_from_utc
 
@@ -51,6 +52,8 @@ def _run_rung(chain: Chain, source: Chain, reached_us: int, *, rows_max: int) ->
 
     A candle closes at the first trade behind its end, although the finer candle of that trade is still open. Such a
     trade always closes the finer candle before it, so where nothing finer is new there is nothing to do.
+
+    Raises: SilverMissing.
     """
     finished = source.current.finished
     ended = finished and not chain.current.finished
@@ -62,8 +65,8 @@ def _run_rung(chain: Chain, source: Chain, reached_us: int, *, rows_max: int) ->
     while (first := chain.current.position.get("ordinal", 0)) < source.current.rows_out:
         near_us = chain.current.position.get("near_us", source.current.first_us)
         rows = source.read(first, rows_max=rows_max, near_us=near_us)
-        assert rows.height, "a rung counts candles that its files do not hold"
-        assert rows["bar_seq"][0] == first, "a hole in the candles' numbers"
+        if not rows.height or rows["bar_seq"][0] != first or rows["bar_seq"][-1] - first != rows.height - 1:
+            require_silver(source, first)
         position = {"ordinal": rows["bar_seq"][-1] + 1, "near_us": us_from_utc(rows["time_start"][-1])}
         chain.add(transform.update(rows), position=position)
     chain.add(transform.finish() if finished else transform.passed(reached_us), position=chain.current.position)

@@ -27,11 +27,10 @@ class Move(msgspec.Struct, frozen=True):
 
 
 class Swap(msgspec.Struct, frozen=True):
-    """The folder of a stream, replaced by a staged tree in one step."""
+    """The folder of a stream, replaced by a staged tree in one step; see `etl.core.replacing` for what is in it."""
 
     tree: str
     folder: str
-    gone: str  # a file of the old tree: where it is, the step has not been taken
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,12 +123,15 @@ class CheckpointStore:
         if folder:
             self._disk.sync_dir(folder)
         if checkpoint.swap:
-            self._exchange(checkpoint.swap)
+            self._exchange(checkpoint.swap, home=f"r{checkpoint.number}")
 
-    def _exchange(self, swap: Swap) -> None:
-        """Put a staged tree in a folder's place; the old tree is then in staging."""
+    def _exchange(self, swap: Swap, *, home: str) -> None:
+        """Put a staged tree in a folder's place; the old tree is then in staging.
+
+        Only the new tree holds the folder `home`. What is in the old one proves nothing: retention removes files of it.
+        """
         tree, folder = self._staging / swap.tree, self._root / swap.folder
-        if tree.exists() and (not folder.exists() or (self._root / swap.gone).exists()):
+        if tree.exists() and not (folder / home).exists():
             self._disk.exchange(tree, folder)
             self._disk.sync_dir(folder.parent)
             self._disk.sync_dir(self._staging)

@@ -14,12 +14,19 @@ import polars as pl
 from etl.core.checkpoints import Move
 from etl.core.staging import Stage, read_rows
 from shared.clock import us_from_utc, utc_from_us
+from shared.errors import DaedalusError
 from shared.partitioning import Partition, stream_path
 
 _LABEL = {"hour": "%Y%m%dT%H", "day": "%Y%m%d", "month": "%Y%m"}
 _STEP_US = {"hour": 3_600_000_000, "day": 86_400_000_000, "month": 86_400_000_000}  # such steps pass over no folder
 _PARTITIONS = ("year", "month", "day")  # where rows say it, they say what their path says
 _LENGTH = {"hour": "1h", "day": "1d", "month": "1mo"}
+
+
+class SilverMissing(DaedalusError):
+    """Published files of silver or gold that a run needs are not there any more."""
+
+    hint = "Bring them back: `daedalus sync --direction down`"
 
 
 @dataclass(frozen=True)
@@ -84,11 +91,20 @@ class Output:
             if unit_us in stage.files:
                 kept = read_rows(stage.files[unit_us])
             else:
-                old = self.path(unit_us)
-                kept = read_rows(old, pl.col(self.order) < stage.first) if old.exists() else part.clear()
+                kept = self._kept(unit_us, part, first=stage.first, after_us=after_us)
             whole = pl.concat([kept, part]) if kept.height else part  # nothing kept may have other columns
             stage.write(whole.sort(self.order), unit_us, self.facts)
         return us_from_utc(latest[-1])
+
+    def _kept(self, unit_us: int, like: pl.DataFrame, *, first: int, after_us: int) -> pl.DataFrame:
+        """The published rows of a file that are numbered below `first`."""
+        path = self.path(unit_us)
+        if path.exists():
+            return read_rows(path, pl.col(self.order) < first)
+        if first and unit_us == self.unit_us(after_us):  # the row before lies in this very file
+            what = f"{self.stem} of {self.exchange} {self.symbol}"
+            raise SilverMissing(f"{path}, which holds {what} before number {first}, is missing")
+        return like.clear()
 
     def appended(self, stage: Stage) -> list[Move]:
         """Where staged files go that hold what stood there and more."""

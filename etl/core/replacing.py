@@ -70,4 +70,4 @@ def arranged(output: Output, stage: Stage, found: Difference) -> Swap:
         stage.disk.rename(path, final)
     for folder in sorted(folders):
         stage.disk.sync_dir(folder)
-    return Swap(tree.name, stage.relative(output.stream), stage.relative(min(gone)))
+    return Swap(tree.name, stage.relative(output.stream))

@@ -1,20 +1,14 @@
-"""Whether silver is whole: bars are made from every trade of it, or not at all."""
+"""Whether silver is whole: bars are made from every trade of it, or not at all. So it is with candles of candles."""
 
 import polars as pl
 
 from etl.core.chains import Chain
+from etl.core.outputs import SilverMissing as SilverMissing
 from shared.clock import utc_from_us
-from shared.errors import DaedalusError
-
-
-class SilverMissing(DaedalusError):
-    """Files of silver that bars are made from are not there any more."""
-
-    hint = "Bring them back, or make silver anew from bronze: `daedalus bars rebuild --silver`"
 
 
 def require_silver(silver: Chain, first: int) -> None:
-    """Make sure that silver holds every trade from number `first` on.
+    """Make sure that a chain's output holds every row from number `first` on.
 
     Raises: SilverMissing naming the days of those it does not.
     """
@@ -37,8 +31,9 @@ def require_silver(silver: Chain, first: int) -> None:
 def _missing(silver: Chain, first: int, from_us: int, until_us: int) -> None:
     days = sorted({f"{utc_from_us(us):%Y-%m-%d}" for us in (from_us, until_us)})
     output = silver.output
+    anew = ", or make silver anew from bronze: `daedalus bars rebuild --silver`" if output.stem == "trades" else ""
     raise SilverMissing(
-        f"silver {output.stem} of {output.exchange} {output.symbol} from number {first} on are missing, of "
-        f"{' to '.join(days)}",
-        hint=None if output.stem == "trades" else "Bring them back",
+        f"{'gold' if output.stem == 'candles' else 'silver'} {output.stem} of {output.exchange} {output.symbol} from "
+        f"number {first} on are missing, of {' to '.join(days)}",
+        hint=f"Bring them back (`daedalus sync --direction down`){anew}",
     )
