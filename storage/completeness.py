@@ -7,10 +7,9 @@ that is missing where an exchange's ids are contiguous.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import polars as pl
 
@@ -285,13 +284,6 @@ class _Judgement:
 
 
 def _named(spans: Spans) -> str:
-    ranges = [str(begin) if end == begin + 1 else f"{begin}..{end - 1}" for begin, end in _some(spans)]
+    ranges = [str(begin) if end == begin + 1 else f"{begin}..{end - 1}" for begin, end in islice(spans, _RANGES_NAMED)]
     more = len(list(spans)) - len(ranges)
     return ", ".join(ranges) + (f" and {more:,} more ranges" if more else "")
-
-
-def _some(spans: Spans) -> Iterator[tuple[int, int]]:
-    for place, found in enumerate(spans):
-        if place == _RANGES_NAMED:
-            return
-        yield found
