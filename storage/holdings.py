@@ -5,13 +5,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-import pyarrow.parquet as pq
-
 from shared.partitioning import Lake, Partition, named_units, unit_span
+from storage.made_files import is_made, segments_of
 from storage.retention import Held
 
-SOURCES = b"daedalus.sources"  # in a compacted file: the published paths whose rows it holds
 _NEWEST = 2  # files of a stream of silver or gold that may grow yet
 
 
@@ -30,12 +27,10 @@ def holdings(lake: Lake) -> Iterator[Held]:
 
 
 def sources_of(lake: Lake, path: Path) -> list[Path]:
-    """The published paths, relative to `ready`, whose rows a file of bronze holds."""
-    if path.name.startswith("segment_"):
-        return [path.relative_to(lake.ready)]
-    with pq.ParquetFile(path) as file:
-        told = (file.metadata.metadata or {}).get(SOURCES)
-    return [Path(source) for source in msgspec.json.decode(told, type=list[str])] if told else []
+    """The published paths, relative to `ready`, whose rows a file of bronze holds. Raises: InputUnreadable."""
+    if is_made(path.name):
+        return [Path(segment) for segment in segments_of(path)]
+    return [path.relative_to(lake.ready)] if path.name.startswith("segment_") else []
 
 
 def _refined(lake: Lake, tier: str, root: Path) -> Iterator[Held]:

@@ -138,8 +138,8 @@ class Inspection:
         if found is None:
             self.problems.append(f"{entry.path} is missing: {entry.rows:,} rows")
             return
-        removed, numbers = found
-        ids = Spans(removed.ids if removed.key not in self.removed.files else ())
+        removed, rows = found
+        numbers, ids = Spans(rows.numbers), Spans(rows.ids)
         self.removed.add(removed, entry.rows)
         if removed.archive:
             self._account.stored(entry.stream, entry.epoch, _each(numbers), hour)

@@ -17,7 +17,7 @@ from shared.partitioning import Lake, Partition
 from storage.base import ObjectStore
 from storage.checksum import Checksum
 from storage.local import LocalStorage
-from storage.removed import Ranges, RemovalRecord, Removed, run_of
+from storage.removed import Ranges, RemovalRecord, Removed, Rows, run_of
 from storage.retention import Held, Plan, day_of
 from storage.segments import read_segment
 from storage.spans import Spans
@@ -128,7 +128,6 @@ class Remover:
 
     def _told(self, file: Held, proof: Checksum | None) -> Removed:
         """What the record says of a file."""
-        numbers, ids = _rows(file) if file.tier == "bronze" else ({}, [])
         return Removed(
             key=file.key,
             bytes=file.size_bytes,
@@ -136,8 +135,7 @@ class Remover:
             removed_us=self._now_us,
             crc32=proof.crc32 if proof else None,
             part_bytes=proof.part_bytes if proof else None,
-            numbers=numbers,
-            ids=ids,
+            rows=_rows(file) if file.tier == "bronze" else {},
         )
 
     def _is_gone(self, path: Path, seen: tuple[int, ...]) -> bool:
@@ -156,15 +154,16 @@ def _state(path: Path) -> tuple[int, ...]:
     return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def _rows(file: Held) -> tuple[dict[str, Ranges], Ranges]:
-    """The numbers of a bronze file's rows by epoch and hour, and its trade ids where they are contiguous."""
+def _rows(file: Held) -> dict[str, Rows]:
+    """What a bronze file holds of each collector run and hour."""
     source = Path(file.key).parts[2]
     has_ids = file.channel == "trades" and ids_prove_loss(Partition.parse(file.path).exchange, source)
     columns = ["epoch", "hour", "seq", *(["trade_seq"] if has_ids else [])]
     rows = read_segment(file.path, file.channel, columns)
-    parts = rows.group_by("epoch", "hour")
-    numbers = {run_of(str(epoch), hour): _ranges(part["seq"]) for (epoch, hour), part in parts}
-    return numbers, _ranges(rows["trade_seq"].drop_nulls()) if has_ids else []
+    return {
+        run_of(str(epoch), hour): Rows(_ranges(part["seq"]), _ranges(part["trade_seq"].drop_nulls()) if has_ids else [])
+        for (epoch, hour), part in rows.group_by("epoch", "hour")
+    }
 
 
 def _ranges(values: pl.Series) -> Ranges:

@@ -30,6 +30,13 @@ def run_of(epoch: str, hour: int | None) -> str:
     return f"{epoch}/{hour}"
 
 
+class Rows(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a bronze file held of one collector run and hour."""
+
+    numbers: Ranges  # `seq`
+    ids: Ranges = []  # of trades whose ids are contiguous
+
+
 class Removed(msgspec.Struct, frozen=True, omit_defaults=True):
     """A file that is not on this disk any more."""
 
@@ -39,23 +46,22 @@ class Removed(msgspec.Struct, frozen=True, omit_defaults=True):
     removed_us: int
     crc32: int | None = None  # as the archive told it
     part_bytes: int | None = None  # see `storage.checksum`
-    numbers: dict[str, Ranges] = {}  # of bronze: `seq` of its rows, by `run_of`
-    ids: Ranges = []  # of bronze trades whose ids are contiguous
+    rows: dict[str, Rows] = {}  # of bronze, by `run_of`
 
-    def holds(self, entry: Published) -> Spans | None:
-        """The numbers of a published file's rows, where this file held all of them."""
+    def holds(self, entry: Published) -> Rows | None:
+        """The numbers of a published file's rows, and the ids of its hour, where this file held all of them."""
         _, _, source, table, *_ = Path(self.key).parts
         place = Partition.parse(Path(self.key))
         if entry.stream != Stream(source, place.exchange, table, place.symbol):
             return None
-        hour = Partition.parse(Path(entry.path)).hour
+        rows = self.rows.get(run_of(entry.epoch, Partition.parse(Path(entry.path)).hour), Rows([]))
         asked = (entry.first_seq, entry.last_seq + 1)
         found = Spans(
             (max(begin, asked[0]), min(end, asked[1]))
-            for begin, end in self.numbers.get(run_of(entry.epoch, hour), [])
+            for begin, end in rows.numbers
             if begin < asked[1] and end > asked[0]
         )
-        return found if len(found) == entry.rows else None
+        return Rows(list(found), rows.ids) if len(found) == entry.rows else None
 
 
 class RemovedSum:
@@ -120,12 +126,12 @@ class RemovedFiles:
             self._days[day] = [removed for path in paths for removed in _read(path)]
         return self._days[day]
 
-    def holding(self, entry: Published) -> tuple[Removed, Spans] | None:
-        """The last removed file that held the rows of a published one, with their numbers."""
+    def holding(self, entry: Published) -> tuple[Removed, Rows] | None:
+        """The last removed file that held the rows of a published one, with those."""
         day = Partition.parse(Path(entry.path)).start().date()
         for removed in reversed(self.of_day(day)):
-            if removed.numbers and (numbers := removed.holds(entry)) is not None:
-                return removed, numbers
+            if removed.rows and (rows := removed.holds(entry)):
+                return removed, rows
         return None
 
 

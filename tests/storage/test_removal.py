@@ -16,6 +16,9 @@ from shared.errors import ObjectMissing, StorageUnreachable
 from shared.partitioning import Lake
 from storage.base import ObjectInfo
 from storage.checksum import Checksum
+from storage.compaction import Compactor, MadeOptions
+from storage.compaction_plan import Rules as CompactionRules
+from storage.compaction_plan import planned, survey
 from storage.holdings import holdings
 from storage.inspection import Scope
 from storage.local import LocalStorage
@@ -42,8 +45,15 @@ def lake(sound: Lake, tmp_path: Path) -> Lake:
 @pytest.fixture
 def archive(lake: Lake, tmp_path: Path) -> LocalStorage:
     """A store that holds everything."""
-    shutil.copytree(lake.raw / "ready", tmp_path / "archive" / "raw" / "ready")
+    shutil.copytree(lake.raw, tmp_path / "archive" / "raw")
     return LocalStorage(tmp_path / "archive")
+
+
+def compacted(lake: Lake) -> None:
+    """Make one file of each day."""
+    compactor = Compactor(lake, MadeOptions(), disk=Disk(durable=False))
+    for merge in planned(list(survey(lake)), CompactionRules(now=LATER)):
+        compactor.compact(merge)
 
 
 class Lying(LocalStorage):
@@ -96,6 +106,22 @@ def test_what_the_archive_proves_goes_and_the_account_is_complete_without_it(
     (line,) = gone.lines()
     assert f"{len(done.removed)} files of 1 days" in line
     assert f"are in {archive.name}" in line
+
+
+def test_day_files_that_compaction_made_are_proven_and_on_record_by_what_they_hold(
+    lake: Lake, sound: Lake, tmp_path: Path
+) -> None:
+    compacted(lake)
+    assert {file.path.name.partition("_")[0] for file in bronze(lake)} >= {"daily"}
+    shutil.copytree(lake.raw, tmp_path / "archive" / "raw")
+    done = removed(lake, LocalStorage(tmp_path / "archive"))
+    assert not done.stays
+    assert bronze(lake) == []
+    assert examined(lake, Scope())[:3] == examined(sound, Scope())[:3]
+    compacted(lake)
+    Compactor(lake, MadeOptions(), disk=Disk(durable=False)).repair()
+    starts = sorted(hour for each in examined(sound, Scope())[0] for hour in each.hours)
+    assert examined(lake, Scope(since=starts[-1]))[:3] == examined(sound, Scope(since=starts[-1]))[:3]
 
 
 def test_only_whole_hours_are_asked_and_still_add_up(lake: Lake, sound: Lake, archive: LocalStorage) -> None:
