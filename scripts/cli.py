@@ -32,6 +32,7 @@ COMMANDS: dict[str, Command] = {
     "simulate": Command(
         "scripts.simulate:simulate", "Run a local exchange that speaks real wire protocols, with faults"
     ),
+    "service": Command("scripts.service:app", "Install or remove the systemd service"),
     "config": Command("scripts.config_commands:app", "Check the settings; print their JSON schema"),
 }
 

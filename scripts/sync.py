@@ -14,6 +14,7 @@ from scripts.sync_progress import progress
 from shared.disk import Disk
 from shared.errors import SettingsInvalid
 from shared.log import configure
+from shared.notify import READY, notify
 from shared.rows import ROW_TYPES
 from storage import sync_plan
 from storage.factory import object_store
@@ -79,6 +80,7 @@ def sync(
     if dry_run:
         _print_plan(syncing().plan(way), store.name)
     elif mode is Mode.continuous:
+        notify(READY)
         syncing().run(way, interval or settings.sync.interval_s, stopped)
     else:
         with progress() as onlooker:

@@ -34,7 +34,7 @@ class Supervisor:
         self._wards: dict[str, Ward] = {}
         self._is_stopping = self._is_asked_to_reload = False
         self._next_look_s = 0.0
-        self._throttled: int | None = None
+        self._throttled_bits: int | None = None
 
     def run(self) -> None:
         """Return when every child has ended in its order after SIGTERM or SIGINT. SIGHUP reads the settings anew."""
@@ -86,9 +86,9 @@ class Supervisor:
             ward.weigh(self._scale)
         self._scale.forget_gone()
         found = machine(self._settings.lake().raw)
-        if found.throttled and found.throttled != self._throttled:
-            log.warning("throttled", reasons=explained(found.throttled), temperature_c=found.temperature_c)
-        self._throttled = found.throttled
+        if found.throttled_bits and found.throttled_bits != self._throttled_bits:
+            log.warning("throttled", reasons=explained(found.throttled_bits), temperature_c=found.temperature_c)
+        self._throttled_bits = found.throttled_bits
         self._state.write(os.getpid(), {name: ward.report() for name, ward in self._wards.items()}, found)
         collector = self._wards.get("ingest")
         if collector is None or collector.is_starting:

@@ -11,6 +11,7 @@ import psutil
 _MB = 1 << 20
 _THERMAL = Path("/sys/class/thermal")
 _THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # of a Raspberry Pi
+_NOW = 0xF  # the bits below are of this moment
 _BITS = {  # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
     0: "under-voltage now: use a stronger power supply or a shorter cable",
     1: "processor slowed down now: under-voltage or heat",
@@ -28,7 +29,8 @@ class Machine:
     """One look at the machine. Also the shape of `machine` in state/supervisor.json."""
 
     temperature_c: float | None  # the hottest sensor of the processor
-    throttled: int | None  # bits of a Raspberry Pi, see `explained`
+    throttled: list[str] | None  # why a Raspberry Pi runs slower now; empty: it does not
+    throttled_bits: int | None  # what it says of that in full, see `explained`
     memory_available_mb: float | None
     disk_free_mb: float | None
 
@@ -39,7 +41,9 @@ def machine(folder: Path) -> Machine:
     with suppress(OSError):
         free_mb = round(shutil.disk_usage(folder).free / _MB, 1)
     available_mb = round(psutil.virtual_memory().available / _MB, 1)
-    return Machine(temperature_c(), throttled_bits(), available_mb, free_mb)
+    bits = throttled_bits()
+    now = None if bits is None else explained(bits & _NOW)
+    return Machine(temperature_c(), now, bits, available_mb, free_mb)
 
 
 def temperature_c(thermal: Path = _THERMAL) -> float | None:

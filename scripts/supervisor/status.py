@@ -54,7 +54,7 @@ def _machine(machine: Mapping[str, Any]) -> Iterator[str]:
     units["disk_free_mb"] = "{:,.0f} MB of disk free"
     if parts := [text.format(machine[name]) for name, text in units.items() if machine[name] is not None]:
         yield f"  machine: {', '.join(parts)}"
-    for reason in explained(machine["throttled"] or 0):
+    for reason in explained(machine["throttled_bits"] or 0):
         yield f"  machine: {reason}"
 
 
