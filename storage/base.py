@@ -108,7 +108,9 @@ class ObjectStore(Protocol):
     def put(self, key: str, content: Content, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """Store an object, durably, and return its etag.
 
-        With `if_absent` only where there is none; with `if_match` only in place of the one with that etag.
+        With `if_absent` only where there is none; with `if_match` only in place of the one with that etag. A large
+        content that broke off with `if_absent` goes on where it was when it is put again; what it leaves until then is
+        `unfinished`. Every other put that fails leaves nothing.
         Raises: ObjectConflict, and nothing was changed.
         """
 

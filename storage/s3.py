@@ -1,21 +1,17 @@
 """Objects in a bucket of S3 or of anything that speaks like it."""
 
 import base64
-import os
-import zlib
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from http import HTTPStatus
 from itertools import islice
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from botocore.exceptions import ClientError
 
-from shared.errors import ObjectConflict, ObjectMissing, StorageFailed, StorageRefused
+from shared.errors import ObjectConflict, ObjectMissing, StorageRefused
 from storage.base import (
     Content,
     ObjectContent,
@@ -24,20 +20,16 @@ from storage.base import (
     checked_conditions,
     checked_key,
     checked_prefix,
-    chunks,
     is_key,
 )
 from storage.checksum import Checksum
 from storage.s3_direct import Answer, DirectPut, direct_put
 from storage.s3_errors import code_of, is_absent, no_bucket, not_s3, translated
 from storage.s3_options import S3Options, client_of
+from storage.s3_parts import PART_BYTES, PartsUpload, crc32_text, parts_of
 
 _CHUNK_BYTES = 1 << 20
-_PARTS_MAX = 10_000  # S3's own bound
 _HEADERS = {"IfNoneMatch": "if-none-match", "IfMatch": "if-match"}
-_PART_BYTES = "part-bytes"  # in the metadata of an object that was stored in parts
-
-_Sent: TypeAlias = list[dict[str, Any]]  # a name, because `list` means the verb inside the class
 
 
 class S3Storage:
@@ -51,8 +43,6 @@ class S3Storage:
         self._bucket = options.bucket
         self._prefix = f"{checked_key(options.prefix.strip('/'))}/" if options.prefix.strip("/") else ""
         self.name = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
-        self._part_bytes = options.part_mb << 20
-        self._parts_at_once = options.parts_at_once
         self._options = options
         self._client, self._credentials = client_of(options, name=self.name)
 
@@ -104,11 +94,12 @@ class S3Storage:
         """See `ObjectStore`."""
         checked_conditions(if_absent=if_absent, if_match=if_match)
         condition = {"IfNoneMatch": "*"} if if_absent else _matching(if_match)
-        parts = _parts(content, self._part_bytes)
+        parts = parts_of(content, self._options.part_mb << 20)
         ahead = deque(islice(parts, 2))
         with translated(self._place(key), is_conditional=bool(condition)):
             if len(ahead) > 1:
-                stored = self._put_in_parts(key, _queued(ahead, parts), condition)
+                upload = PartsUpload(self._client, self._object(key), place=self._place(key), options=self._options)
+                stored = upload.put(ahead, parts, condition)
             else:
                 stored = self._put_whole(key, ahead.popleft() if ahead else b"", condition)
         if "ETag" not in stored:
@@ -145,7 +136,7 @@ class S3Storage:
         return direct_put(self._client, self._credentials, self._options)
 
     def _put_whole(self, key: str, whole: bytes, condition: dict[str, str]) -> Any:
-        target, crc32 = self._object(key), _crc32_text(whole)
+        target, crc32 = self._object(key), crc32_text(whole)
         answer = Answer()
         if self._direct:
             headers = {"x-amz-checksum-crc32": crc32, **{_HEADERS[name]: value for name, value in condition.items()}}
@@ -159,48 +150,16 @@ class S3Storage:
             self._direct = None  # it was refused what botocore is not: another region, perhaps
         return stored
 
-    def _put_in_parts(self, key: str, parts: Iterator[bytes], condition: dict[str, str]) -> Any:
-        target = self._object(key)
-        begun = self._client.create_multipart_upload(
-            **target, ChecksumAlgorithm="CRC32", Metadata={_PART_BYTES: str(self._part_bytes)}
-        )
-        upload = {**target, "UploadId": begun["UploadId"]}
-        try:
-            sent = self._send(parts, upload)
-            return self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent}, **condition)
-        except BaseException:
-            with suppress(StorageFailed), translated(self._place(key)):  # what is left is found by `unfinished`
-                self._client.abort_multipart_upload(**upload)
-            raise
-
-    def _send(self, parts: Iterator[bytes], upload: dict[str, Any]) -> _Sent:
-        """Send the parts, a few at a time, and return what the store says of each, in order."""
-        sent: _Sent = []
-        under_way = deque[Future[dict[str, Any]]]()
-        with ThreadPoolExecutor(self._parts_at_once) as pool:
-            for number, part in enumerate(parts, 1):
-                if number > _PARTS_MAX:
-                    raise StorageRefused(
-                        self._place(upload["Key"].removeprefix(self._prefix)),
-                        f"larger than {_PARTS_MAX} parts of {self._part_bytes >> 20} MB",
-                        hint="Raise part_mb in the settings of this store",
-                    )
-                if len(under_way) == self._parts_at_once:
-                    sent.append(under_way.popleft().result())
-                under_way.append(pool.submit(self._send_part, part, number, upload))
-            return sent + [part.result() for part in under_way]
-
-    def _send_part(self, part: bytes, number: int, upload: dict[str, Any]) -> dict[str, Any]:
-        answer = self._client.upload_part(**upload, PartNumber=number, Body=part, ChecksumCRC32=_crc32_text(part))
-        said = {name: answer[name] for name in ("ETag", "ChecksumCRC32") if name in answer}
-        return {"PartNumber": number, **said}
-
     def _pages(self, pages: Any) -> Iterator[Any]:
         with translated(self.name):
-            for page in pages:
-                if "IsTruncated" not in page:  # a login page may parse, and would be an empty listing
-                    raise not_s3(self.name)
-                yield page
+            try:
+                for page in pages:
+                    if not page.keys() & {"IsTruncated", "Bucket"}:  # a login page may parse, as an empty listing
+                        raise not_s3(self.name)
+                    yield page
+            except ClientError as error:
+                if code_of(error) != "NoSuchUpload":  # rclone's word for a bucket in which there is none
+                    raise
 
     def _check_bucket(self) -> None:
         try:
@@ -240,7 +199,7 @@ def _checksum(text: str | None, metadata: dict[str, str]) -> Checksum | None:
     if text is None:
         return None
     crc32, of_parts, _ = text.partition("-")
-    part_bytes = {name.lower(): value for name, value in metadata.items()}.get(_PART_BYTES)
+    part_bytes = {name.lower(): value for name, value in metadata.items()}.get(PART_BYTES)
     if of_parts and part_bytes is None:  # put in parts by somebody else: their size is not known
         return None
     return Checksum(
@@ -248,34 +207,6 @@ def _checksum(text: str | None, metadata: dict[str, str]) -> Checksum | None:
     )
 
 
-def _crc32_text(content: bytes) -> str:
-    return base64.b64encode(zlib.crc32(content).to_bytes(4, "big")).decode()
-
-
 def _received(body: Any, place: str) -> Iterator[bytes]:
     with translated(place):
         yield from body.iter_chunks(_CHUNK_BYTES)
-
-
-def _parts(content: Content, part_bytes: int) -> Iterator[bytes]:
-    """The content cut into parts of equal size, the last may be smaller."""
-    if isinstance(content, Path):
-        with content.open("rb") as file:
-            is_one = os.fstat(file.fileno()).st_size <= part_bytes
-            while part := file.read() if is_one else file.read(part_bytes):  # no room is taken for a whole part
-                yield part
-        return
-    filled = bytearray()
-    for chunk in chunks(content):
-        filled += chunk
-        while len(filled) >= part_bytes:
-            yield bytes(filled[:part_bytes])
-            del filled[:part_bytes]
-    if filled:
-        yield bytes(filled)
-
-
-def _queued(ahead: deque[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
-    while ahead:  # not itertools.chain: that would keep the first part in memory
-        yield ahead.popleft()
-    yield from rest

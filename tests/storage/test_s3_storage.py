@@ -221,7 +221,8 @@ def test_a_content_damaged_on_its_way_here_is_not_taken(body, headers, kind):
 def test_a_content_damaged_on_its_way_there_is_not_kept(ministack, monkeypatch):
     """The store compares the CRC-32 of every request; a proxy that spoils bodies is stood in for by a wrong CRC."""
     store = store_of(ministack, prefix="damaged")
-    monkeypatch.setattr("storage.s3._crc32_text", lambda _: "AAAAAA==")
+    for module in ("s3", "s3_parts"):
+        monkeypatch.setattr(f"storage.{module}.crc32_text", lambda _: "AAAAAA==")
     for content in (b"x", iter([bytes(PART), bytes(PART)])):
         with pytest.raises(ObjectDamaged, match="what arrived at the store is not what was sent") as damaged:
             store.put("k", content)
@@ -263,7 +264,7 @@ def test_what_other_tools_put_as_a_folder_is_not_listed(ministack):
 
 
 def test_more_parts_than_s3_takes_are_refused_and_swept(ministack, monkeypatch):
-    monkeypatch.setattr("storage.s3._PARTS_MAX", 2)
+    monkeypatch.setattr("storage.s3_parts._PARTS_MAX", 2)
     store = store_of(ministack, prefix="many")
     with pytest.raises(StorageRefused, match="larger than 2 parts of 5 MB"):
         store.put("k", iter([bytes(PART)] * 3))
