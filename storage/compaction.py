@@ -122,7 +122,8 @@ class Compactor:
             )
         made = self._target(merge, expected)
         name = self._lake.key_of(made).removeprefix("raw/")
-        return Compacted(name, of, rows_expected, f"{expected:016x}", staged.stat().st_size)
+        gone = [f"ready/{source}" for source in of]
+        return Compacted(name, gone, rows_expected, f"{expected:016x}", staged.stat().st_size)
 
     def _names(self, merge: Merge) -> list[str]:
         """What the made file stands for: the sources, and what those stood for."""
@@ -149,7 +150,7 @@ class Compactor:
         self._disk.rename(self._staging / made.name, made)
         self._disk.sync_dir(made.parent)
         self._disk.sync_dir(self._staging)
-        self._remove(self._lake.ready / name for name in line.of)
+        self._remove(self._lake.path_of(f"raw/{name}") for name in line.of)
 
     def _see_that_there_is_room(self, merge: Merge) -> None:
         with translated(self._staging):

@@ -20,7 +20,7 @@ class Compacted(msgspec.Struct, frozen=True):
     """One made file."""
 
     made: str  # as in an archive, below `raw`: daily/..., or ready/... for a merged hour
-    of: list[str]  # the files it stands for, as paths below `ready`
+    of: list[str]  # the files it stands for, likewise
     rows: int
     content_hash: str
     bytes: int

@@ -13,6 +13,7 @@ import msgspec
 
 from shared.disk import Disk, translated
 from shared.partitioning import UNITS, Lake
+from storage.compaction_log import Compacted
 from storage.published import log_paths, read_log
 from storage.sync_ledger import Ledger
 from storage.sync_names import (
@@ -30,16 +31,6 @@ from storage.sync_plan import Local, Remote, is_same
 
 _LOG_BYTES = 4 << 20  # of a log that are looked at together
 _NEWEST = 2  # folders of days or months of an output that still change
-
-
-class Compacted(msgspec.Struct, frozen=True):
-    """A line of the log of compactions: a file that holds the rows of others. Paths are below `raw`."""
-
-    made: str
-    of: list[str]
-    rows: int
-    content_hash: str
-    bytes: int
 
 
 class Changes:

@@ -1,18 +1,23 @@
 """A lake of many small files over two days and two runs, and what readers see of it. For tests of compaction."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
+from shared.disk import Disk
 from shared.partitioning import Lake
 from shared.rows import Reject, Ticker
 from storage.bronze_rows import rows_of
+from storage.compaction import Compactor, MadeOptions
+from storage.compaction_plan import Rules, planned, survey
 from storage.lake import scan, tables
 from storage.published import Published, log_paths, read_log
 from tests.ingestion.writers.lake_rows import StepClock
 from tests.storage.captured import HOUR_NS, Capturing
 
+RULES = Rules(now=datetime(2026, 6, 20, tzinfo=UTC))
 BEGIN_NS = 1_780_005_600_000_000_000  # 2026-05-28 22:00:00
 
 
@@ -76,3 +81,13 @@ def files(lake: Lake) -> dict[str, bytes]:
     """Every file of bronze, and what is in it."""
     paths = [path for root in (lake.ready, lake.daily) for path in root.rglob("*") if path.is_file()]
     return {path.relative_to(lake.raw).as_posix(): path.read_bytes() for path in sorted(paths)}
+
+
+def compacted(lake: Lake, rules: Rules = RULES, *, disk: Disk | None = None) -> int:
+    """Do what a run of `daedalus compact` does; how many files were made."""
+    compactor = Compactor(lake, MadeOptions(), disk=disk or Disk(durable=False))
+    compactor.repair()
+    days = list(survey(lake))
+    for day in days:
+        compactor.tidy(day)
+    return sum(1 for merge in planned(days, rules) if compactor.compact(merge))

@@ -22,16 +22,13 @@ from shared.partitioning import Lake
 from storage.bronze_rows import batches_of, is_here, rows_of
 from storage.compaction import Compactor, MadeOptions
 from storage.compaction_log import last, log_path
-from storage.compaction_plan import Rules, planned, survey
+from storage.compaction_plan import planned, survey
 from storage.inspection import Scope
 from storage.lake import plan, scan, tables
 from storage.made_files import is_made, segments_of
 from tests.small_disk import small_disk  # noqa: F401
 from tests.stepped_disk import FAILABLE, DyingDisk, FailingDisk, Killed
-from tests.storage.many_files import entries, files, many_files, same, scanned, view
-
-LATER = datetime(2026, 6, 20, tzinfo=UTC)
-RULES = Rules(now=LATER)
+from tests.storage.many_files import RULES, compacted, entries, files, many_files, same, scanned, view
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +41,6 @@ def lake(original: Lake, tmp_path: Path) -> Lake:
     """A copy that a test may change."""
     shutil.copytree(original.raw, tmp_path / "lake" / "raw")
     return Lake.under(tmp_path / "lake")
-
-
-def compacted(lake: Lake, rules: Rules = RULES, *, disk: Disk | None = None) -> int:
-    """Do what a run of `daedalus compact` does; how many files were made."""
-    compactor = Compactor(lake, MadeOptions(), disk=disk or Disk(durable=False))
-    compactor.repair()
-    days = list(survey(lake))
-    for day in days:
-        compactor.tidy(day)
-    return sum(1 for merge in planned(days, rules) if compactor.compact(merge))
 
 
 def test_days_that_are_over_become_one_file_each_with_the_same_rows(original, lake):
