@@ -3,7 +3,7 @@
 import signal
 import threading
 from enum import StrEnum
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,6 @@ from shared.errors import SettingsInvalid
 from shared.log import configure
 from shared.notify import READY, notify
 from shared.rows import ROW_TYPES
-from storage import sync_plan
 from storage.factory import object_store
 from storage.sync import Plan, StorageSync, SyncOptions
 from storage.sync_plan import Selection
@@ -62,14 +61,11 @@ def sync(
 
     Exit code 1: something is still to be done, or could not be.
     """
-    if direction is not Direction.up:
-        raise typer.BadParameter(f"--direction {direction.value} does not work yet")
     settings = load_config(config)
     configure(settings.logging.level, format=settings.logging.format)
     selection = selection_of(settings, channels, since)
     options = sync_options(settings, selection, bandwidth_limit_mb_s=bandwidth_limit, full_scan=full_scan)
     store = object_store(settings.storage.archive.options(), root=settings.lake().raw)
-    way = cast("sync_plan.Direction", direction.value)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -78,13 +74,13 @@ def sync(
         return StorageSync(settings.lake(), store, options, disk=Disk(), onlooker=onlooker)
 
     if dry_run:
-        _print_plan(syncing().plan(way), store.name)
+        _print_plan(syncing().plan(direction.value), store.name, direction)
     elif mode is Mode.continuous:
         notify(READY)
-        syncing().run(way, interval or settings.sync.interval_s, stopped)
+        syncing().run(direction.value, interval or settings.sync.interval_s, stopped)
     else:
         with progress() as onlooker:
-            report = syncing(onlooker).run_once(way, stopped=stopped)
+            report = syncing(onlooker).run_once(direction.value, stopped=stopped)
         _print_report(report, store.name)
         if not report.is_complete:
             raise typer.Exit(EXIT_NOT_DONE)
@@ -127,14 +123,15 @@ def sync_options(
     )
 
 
-def _print_plan(plan: Plan, archive: str) -> None:
-    for file in plan.uploads[:_SHOWN_MAX]:
-        typer.echo(f"{file.size_bytes:>14,}  {file.key}")
+def _print_plan(plan: Plan, archive: str, direction: Direction) -> None:
+    for key, size_bytes in plan.keys[:_SHOWN_MAX]:
+        typer.echo(f"{size_bytes:>14,}  {key}")
     if plan.files > _SHOWN_MAX:
-        typer.echo(f"{'':>14}  and {plan.files - len(plan.uploads[:_SHOWN_MAX]):,} more")
+        typer.echo(f"{'':>14}  and {plan.files - _SHOWN_MAX:,} more")
     for name, (files, size_bytes) in plan.by_table.items():
         typer.echo(f"{name:<24} {files:>9,} files {size_bytes:>18,} bytes")
-    typer.echo(f"to send to {archive}: {plan.files:,} files, {plan.size_bytes:,} bytes; nothing was written")
+    way = f"to bring from {archive}" if direction is Direction.down else f"to send to {archive}"
+    typer.echo(f"{way}: {plan.files:,} files, {plan.size_bytes:,} bytes; nothing was written")
 
 
 def _print_report(report: SyncReport, archive: str) -> None:

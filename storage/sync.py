@@ -6,7 +6,7 @@ archive nothing. What is sent is checksummed on its way, listed afterwards, and 
 comes last. See docs/sync.md and docs/decisions/0019-what-an-archive-holds.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,16 +23,18 @@ from storage.base import ObjectStore
 from storage.leases import Lease
 from storage.locks import hold
 from storage.sync_changes import Changes
+from storage.sync_down import DownPass
 from storage.sync_ledger import Ledger
 from storage.sync_meet import met
-from storage.sync_names import LEASE, Stage
+from storage.sync_names import LEASE, Stage, named
 from storage.sync_pace import Interrupted, Pace
 from storage.sync_plan import Direction, Local, Selection
+from storage.sync_plan_down import Found
 from storage.sync_report import Onlooker, SyncReport, Told
 from storage.sync_up import Crew, UpPass
 
 _LEASE_S = 120.0
-_PLAN_FILES = 10_000
+_LABELS = {Stage.LOGS: "logs", Stage.CHECKPOINTS: "checkpoints", Stage.POSITIONS: "positions"}
 log = get_log("sync")
 
 
@@ -56,11 +58,20 @@ class SyncOptions:
 class Plan:
     """What a pass would do now."""
 
-    uploads: list[Local]
-    """The first of them, in order."""
-    files: int
-    size_bytes: int
-    by_table: dict[str, tuple[int, int]] = field(default_factory=dict)
+    keys: list[tuple[str, int]]
+    """Of the files it would move, with their sizes in bytes, in order."""
+    by_table: dict[str, tuple[int, int]]
+    """How many files of each, and their bytes."""
+
+    @property
+    def files(self) -> int:
+        """How many."""
+        return len(self.keys)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all of them."""
+        return sum(size_bytes for _, size_bytes in self.keys)
 
 
 class StorageSync:
@@ -82,20 +93,18 @@ class StorageSync:
         self._told = Told(lake.state / "sync.json", clock=self._clock, onlooker=onlooker)
         self._lease = Lease(store, LEASE, owner=self._options.owner, ttl_s=_LEASE_S, clock=self._clock)
         self._has_met = self._has_swept = False
+        self._gone_by: dict[str, str] = {}
 
     def plan(self, direction: Direction = "up") -> Plan:
         """What a pass would move now. Writes nothing, neither here nor there."""
-        assert direction == "up"
-        with self._ledger_of_plan() as ledger:
+        with self._ledger_of_plan() as ledger, Crew(self._options.files_at_once) as crew:
+            if direction == "down":
+                coming = self._down(ledger, crew, Event()).planned(everything=self._options.full_scan)
+                moved = [*coming.downloads, *coming.logs]
+                return Plan(keys=[(each.key, each.size_bytes) for each in moved], by_table=_by_table(moved))
             Changes(self._lake, ledger, held=None, disk=self._disk).look()
-            selection = self._options.selection
-            uploads: list[Local] = []
-            for stage in Stage:
-                uploads += ledger.planned(stage, selection, count=_PLAN_FILES - len(uploads))
-            files, size_bytes = ledger.backlog(selection)
-            return Plan(
-                uploads=uploads, files=files, size_bytes=size_bytes, by_table=ledger.backlog_by_table(selection)
-            )
+            waiting = [each for stage in Stage for each in ledger.planned(stage, self._options.selection)]
+            return Plan(keys=[(each.key, each.size_bytes) for each in waiting], by_table=_by_table(waiting))
 
     def run_once(self, direction: Direction = "up", *, stopped: Event | None = None) -> SyncReport:
         """One pass.
@@ -131,23 +140,52 @@ class StorageSync:
 
     def _pass(self, ledger: Ledger, direction: Direction, stopped: Event, *, is_last: bool) -> SyncReport:
         self._told.begin(direction)
-        held = self._folder / "held"
-        changes = Changes(self._lake, ledger, held=held, disk=self._disk)
+        with Crew(self._options.files_at_once) as crew:
+            try:
+                if direction != "up":
+                    self._bring(ledger, crew, stopped, others_only=direction == "both")
+                if direction != "down":
+                    self._send(ledger, crew, stopped, is_last=is_last)
+            except Interrupted:
+                log.info("stopped; what is under way is gone on with next time")
+        report = self._told.report
+        if direction != "down":
+            report.conflicting_files += ledger.aside("conflict")
+            report.missing_files += ledger.aside("missing") + ledger.aside("damaged")
+        backlog = (0, 0) if direction == "down" else ledger.backlog(self._options.selection)
+        self._told.end(backlog=backlog)
+        return report
+
+    def _bring(self, ledger: Ledger, crew: Crew, stopped: Event, *, others_only: bool) -> None:
+        down = self._down(ledger, crew, stopped)
+        if others_only:
+            down.run_others()
+            return
+        with self._watcher_kept_out():
+            down.run(down.planned(everything=self._options.full_scan))
+
+    def _down(self, ledger: Ledger, crew: Crew, stopped: Event) -> DownPass:
+        return DownPass(
+            self._store,
+            ledger,
+            self._lake,
+            self._options.selection,
+            crew=crew,
+            pace=Pace(self._options.bandwidth_bytes_per_s, clock=self._clock, stopped=stopped),
+            told=self._told,
+            stopped=stopped,
+            disk=self._disk,
+            gone_by=self._gone_by,
+        )
+
+    def _send(self, ledger: Ledger, crew: Crew, stopped: Event, *, is_last: bool) -> None:
+        changes = Changes(self._lake, ledger, held=self._folder / "held", disk=self._disk)
         changes.look()
-        selection = self._options.selection
-        files, size_bytes = ledger.backlog(selection)
+        files, size_bytes = ledger.backlog(self._options.selection)
         self._told.expect(files, size_bytes)
         if files or ledger.removable(count=1) or ledger.is_due() or self._wants_scan():
-            with self._lease.kept(), Crew(self._options.files_at_once) as crew:
-                try:
-                    self._go_up(ledger, changes, crew, stopped, is_last=is_last)
-                except Interrupted:
-                    log.info("stopped; what is under way is gone on with next time")
-        report = self._told.report
-        report.conflicting_files = ledger.aside("conflict")
-        report.missing_files = ledger.aside("missing") + ledger.aside("damaged")
-        self._told.end(backlog=ledger.backlog(selection))
-        return report
+            with self._lease.kept():
+                self._go_up(ledger, changes, crew, stopped, is_last=is_last)
 
     def _go_up(self, ledger: Ledger, changes: Changes, crew: Crew, stopped: Event, *, is_last: bool) -> None:
         if not self._has_met or self._wants_scan():
@@ -208,6 +246,17 @@ class StorageSync:
             log.info("synchronised", **{name: count for name, count in counts.items() if count})
 
     @contextmanager
+    def _watcher_kept_out(self) -> Iterator[None]:
+        """Nobody refines what is half there."""
+        folder = self._lake.state / "etl"
+        self._disk.make_dirs(folder)
+        lock = hold(folder / "watcher.lock", hint="Stop `daedalus watch` while files and checkpoints are brought")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
     def _held_lock(self) -> Iterator[FileLock]:
         self._disk.make_dirs(self._folder)
         lock = hold(self._folder / "sync.lock", hint="One syncer per lake: stop it, or let it do the work")
@@ -232,3 +281,13 @@ class StorageSync:
             yield ledger
         finally:
             ledger.close()
+
+
+def _by_table(files: Iterable[Local | Found]) -> dict[str, tuple[int, int]]:
+    counts: dict[str, tuple[int, int]] = {}
+    for file in files:
+        what = named(file.key)
+        name = _LABELS.get(what.stage, f"{what.tier} {what.table}".strip())
+        before = counts.get(name, (0, 0))
+        counts[name] = before[0] + 1, before[1] + file.size_bytes
+    return counts

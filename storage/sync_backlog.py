@@ -7,7 +7,6 @@ from storage.sync_database import LAST, Database
 from storage.sync_names import Stage, named
 from storage.sync_plan import Local, Selection
 
-_LABELS = {Stage.LOGS: "logs", Stage.CHECKPOINTS: "checkpoints", Stage.POSITIONS: "positions"}
 _LOCAL = "key, size_bytes, version, rows, start, tries"
 
 
@@ -75,21 +74,11 @@ class Backlog(Database):
         )
         return [Local(**row) for row in rows]
 
-    def planned(self, stage: Stage, selection: Selection, *, count: int) -> list[Local]:
-        """The first files of a stage that wait, in the order in which they would be sent."""
+    def planned(self, stage: Stage, selection: Selection) -> list[Local]:
+        """The files of a stage that wait, in the order in which they would be sent."""
         wanted, values = _condition(selection)
-        query = f"select {_LOCAL} from waiting where stage = ? and state = 'new' and {wanted} order by day, key limit ?"
-        return [Local(**row) for row in self._rows(query, int(stage), *values, count)]
-
-    def backlog_by_table(self, selection: Selection) -> dict[str, tuple[int, int]]:
-        """The backlog by tier and table."""
-        wanted, values = _condition(selection)
-        query = (
-            "select stage, tier, part, count(*), sum(size_bytes) from waiting"
-            f" where state = 'new' and {wanted} group by stage, tier, part order by stage, tier, part"
-        )
-        rows = self._db.execute(query, values)
-        return {f"{_LABELS.get(stage, tier)} {part}".strip(): (count, size) for stage, tier, part, count, size in rows}
+        query = f"select {_LOCAL} from waiting where stage = ? and state = 'new' and {wanted} order by day, key"
+        return [Local(**row) for row in self._rows(query, int(stage), *values)]
 
     def backlog(self, selection: Selection) -> tuple[int, int]:
         """How many files wait to be sent, and their bytes."""

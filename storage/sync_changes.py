@@ -41,11 +41,11 @@ class Changes:
 
     def look(self) -> None:
         """Note everything that is new."""
-        homes = {stream: _home(stream) for stream in self._streams()}
+        homes = {stream: home_folder(stream) for stream in self._streams()}
         self._look_at_state()
         for stream, home in homes.items():
             with self._ledger.changing():
-                if home is None or _home(stream) != home or not self._look_at_output(stream, home):
+                if home is None or home_folder(stream) != home or not self._look_at_output(stream, home):
                     self._put_off_checkpoints(stream)
         self._look_at_quarantine()
         self._look_at_logs()
@@ -218,7 +218,7 @@ def _group_of(folder: str) -> str:
     return named(f"{folder}/any.parquet").group
 
 
-def _home(stream: Path) -> Path | None:
+def home_folder(stream: Path) -> Path | None:
     """Where the years of a stream lie; None: it is being exchanged at this moment, or gone."""
     try:
         names = [entry.name for entry in os.scandir(stream) if entry.is_dir()]

@@ -131,6 +131,25 @@ def home_of(key: str) -> str:
     return "/".join(step for step in steps if step.partition("=")[0] not in UNITS)
 
 
+def stream_of(key: str) -> str:
+    """The folder of all that a chain publishes of a stream: the home of a processed file, whichever home it is in.
+
+    >>> stream_of("processed/silver/trades/exchange=okx/symbol=A-B/r7/year=2026/month=6/day=9/trades.parquet")
+    'processed/silver/trades/exchange=okx/symbol=A-B'
+    """
+    home = home_of(key)
+    return home.rpartition("/")[0] if generation(home) else home
+
+
+def day_folder(key: str) -> str:
+    """The folder of the day, else of the month, that a file lies in, with a slash at its end.
+
+    >>> day_folder("raw/ready/csv/trades/year=2026/month=6/day=9/hour=4/x.parquet"), day_folder("raw/published/a.log")
+    ('raw/ready/csv/trades/year=2026/month=6/day=9/', 'raw/published/')
+    """
+    return key.rpartition("/hour=" if "/hour=" in key else "/")[0] + "/"
+
+
 def generation(home: str) -> int:
     """The number of the commit that made a home; 0: none did, nothing was ever replaced there.
 

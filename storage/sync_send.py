@@ -10,7 +10,7 @@ from shared.disk import translated
 from shared.errors import LakeUnusable, ObjectConflict, ObjectMissing
 from storage.base import ObjectInfo, ObjectStore
 from storage.checksum import Checksum, Digest
-from storage.sync_names import Stage, named
+from storage.sync_names import Stage, day_folder, named
 from storage.sync_plan import Remote, Upload
 
 _CHUNK_BYTES = 1 << 20
@@ -69,8 +69,7 @@ def listings(objects: Iterable[Remote]) -> dict[str, list[Remote]]:
     """The objects by the prefix under which one listing shows them, and few others."""
     groups: dict[str, list[Remote]] = {}
     for each in objects:
-        folder = each.key.partition("/hour=")[0] if "/hour=" in each.key else each.key.rpartition("/")[0]
-        place = "state/etl" if each.key.startswith("state/etl/") else folder
+        place = "state/etl" if each.key.startswith("state/etl/") else day_folder(each.key)
         groups.setdefault(place, []).append(each)
     return {commonprefix([each.key for each in group]): group for group in groups.values()}
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 from zlib import crc32
 
+import polars as pl
+
 from etl.core.executor import TransformExecutor
 from shared.partitioning import Lake
 from storage.base import ObjectStore
@@ -46,3 +48,12 @@ def objects_of(store: ObjectStore) -> dict[str, int]:
 def sums_of(lake: Lake) -> dict[str, int]:
     """The CRC-32 of every file that an archive is to hold, by key."""
     return {key: crc32(path.read_bytes()) for key, path in files_of(lake).items()}
+
+
+def rows_of(lake: Lake) -> dict[str, list[dict[str, object]]]:
+    """Rows of every output of the lake, by stream's folder, as dictionaries."""
+    found: dict[str, list[pl.DataFrame]] = {}
+    for path in sorted(lake.processed.rglob("year=*/**/*.parquet")):
+        folder = path.relative_to(lake.processed).as_posix().partition("/year=")[0]
+        found.setdefault(folder, []).append(pl.read_parquet(path, hive_partitioning=False))
+    return {folder: pl.concat(parts).to_dicts() for folder, parts in found.items()}

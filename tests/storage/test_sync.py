@@ -13,6 +13,7 @@ from shared.errors import LakeLocked, StorageRefused, StorageUnreachable
 from storage.factory import object_store
 from storage.sync import StorageSync, SyncOptions
 from storage.sync_plan import Selection
+from tests.ingestion.writers.lake_rows import StepClock
 from tests.s3_servers import s3_place
 from tests.storage.captured import Capturing, two_runs
 from tests.storage.synced import content_of, objects_of, refined, sums_of
@@ -95,8 +96,6 @@ def test_what_is_new_follows_and_what_has_grown_is_replaced(store, tmp_path):
     refined(lake)
     syncing = StorageSync(lake, store)
     syncing.run_once()
-    from tests.ingestion.writers.lake_rows import StepClock
-
     for _ in range(3):
         third = Capturing(lake, StepClock())
         third.trades(41, 60)
@@ -190,8 +189,6 @@ def test_the_same_content_under_a_final_name_is_taken_as_sent(store, tmp_path):
 def test_an_archive_with_runs_that_the_lake_does_not_know_is_refused(folder_store, tmp_path):
     StorageSync(two_runs(tmp_path / "lake"), folder_store).run_once()
     there = objects_of(folder_store)
-    from tests.ingestion.writers.lake_rows import StepClock
-
     lake, clock = two_runs(tmp_path / "other"), StepClock()
     for path in lake.published.iterdir():
         path.unlink()

@@ -1,0 +1,286 @@
+"""One pass downwards: what the archive holds and this lake does not is brought, whole and checked, in an order that
+holds: bronze before the logs that name it, files before the checkpoints that count their rows.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import msgspec
+
+from shared.disk import Disk
+from shared.errors import ObjectMissing, StorageFailed, StorageRefused
+from shared.partitioning import Lake, stream_path
+from storage.base import ObjectInfo, ObjectStore
+from storage.published import SUFFIX, log_paths, opening_tails, scan_log
+from storage.sync_changes import home_folder
+from storage.sync_fetch import brought, brought_log
+from storage.sync_ledger import Ledger
+from storage.sync_manifest import read
+from storage.sync_names import MANIFESTS, Stage, day_folder, is_kept, log_name, named, stream_of
+from storage.sync_pace import Interrupted, Pace
+from storage.sync_plan import Remote, Selection
+from storage.sync_plan_down import Found, Here, newest_checkpoints, planned_down
+from storage.sync_report import Told
+from storage.sync_up import Crew
+
+_ROOTS = ("raw/ready/", "raw/daily/", "processed/")
+_LOGS, _STATE, _QUARANTINE = "raw/published/", "state/etl/", "raw/quarantine/"
+_BATCH_FILES = 256
+_ATTEMPTS, _PAUSE_S, _PAUSE_S_MAX = 8, 0.25, 30.0
+_FOREIGN = "foreign "
+
+
+@dataclass(frozen=True)
+class Coming:
+    """What a pass brings."""
+
+    downloads: list[Found]
+    changed_here: list[str]
+    logs: list[Found]
+    """Pieces of logs that are longer there."""
+    manifests: dict[str, str]
+    """Those gone by, by day, with their etags."""
+
+    @property
+    def files(self) -> int:
+        """How many objects."""
+        return len(self.downloads) + len(self.logs)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all of them."""
+        return sum(found.size_bytes for found in (*self.downloads, *self.logs))
+
+
+class DownPass:
+    """Brings what is wanted of an archive."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        ledger: Ledger,
+        lake: Lake,
+        selection: Selection,
+        *,
+        crew: Crew,
+        pace: Pace,
+        told: Told,
+        stopped: Event,
+        disk: Disk,
+        gone_by: dict[str, str],
+    ) -> None:
+        self._store, self._ledger, self._lake, self._selection = store, ledger, lake, selection
+        self._crew, self._pace, self._told, self._stopped, self._disk = crew, pace, told, stopped, disk
+        self._gone_by = gone_by  # manifests, by day, of which this process has brought everything, with their etags
+        self._means: dict[str, Any] = {"disk": disk, "pass_on": self._pass_on}
+
+    def planned(self, *, everything: bool = False) -> Coming:
+        """What is to be brought. Raises: StorageFailed."""
+        state = self._listed([_STATE])  # before the files whose rows they count
+        logs = self._listed([_LOGS])
+        seen, prefixes = self._places(everything=everything)
+        there = [*state, *self._listed(prefixes), *self._listed([_QUARANTINE])]
+        plan = planned_down(there, self._here(there))
+        return Coming(plan.downloads, plan.changed_here, logs=self._longer(logs), manifests=seen)
+
+    def run(self, coming: Coming) -> None:
+        """Bring it. Raises: Interrupted; StorageRefused, LakeUnusable: a person has to act."""
+        for key in coming.changed_here:
+            self._told.problem(
+                f"{self._lake.path_of(key)}: changed here, so what the archive holds does not replace it"
+            )
+        self._told.report.conflicting_files += len(coming.changed_here)
+        self._told.expect(coming.files, coming.size_bytes)
+        for stage in Stage:
+            if stage is Stage.LOGS:
+                self._bring_logs(coming.logs)
+            else:
+                self._bring([found for found in coming.downloads if named(found.key).stage is stage])
+            if self._told.report.put_off_files:
+                return  # what comes next would speak of what is not here
+        if not coming.changed_here:
+            self._gone_by.update(coming.manifests)
+
+    def run_others(self) -> None:
+        """Bring bronze that other machines captured, and their logs: never again what was captured here."""
+        pieces = _by_log(self._longer(self._listed([_LOGS])))
+        own = {path.name for path in log_paths(self._lake) if not self._ledger.fact(_FOREIGN + path.name)}
+        for name in sorted(name for name in pieces if name.endswith(SUFFIX) and name not in own):
+            beside = self._lake.state / "sync" / name  # named only when the files that it names are here
+            self._disk.remove(beside)
+            self._bring_log(pieces[name], beside)
+            entries = [entry for published in scan_log(beside) for entry in published]
+            wanted = [Found(key=f"raw/ready/{each.path}", size_bytes=each.bytes, etag="") for each in entries]
+            self._bring([found for found in wanted if self._is_wanted(found.key) and not self._path(found).exists()])
+            if self._told.report.put_off_files:
+                return
+            with self._ledger.changing():
+                self._ledger.set_fact(_FOREIGN + name, "yes")
+            self._bring_logs(pieces[name])
+            self._disk.remove(beside)
+
+    def _places(self, *, everything: bool) -> tuple[dict[str, str], list[str]]:
+        """The manifests that have changed since they were gone by, and the prefixes under which to list."""
+        days = {Path(info.key).stem: info.etag for info in self._store.list(MANIFESTS)}
+        since = self._selection.since
+        seen = {day: etag for day, etag in days.items() if self._gone_by.get(day) != etag}
+        if since is not None:
+            month = since.replace(day=1).isoformat()  # of files that hold a month
+            seen = {day: etag for day, etag in seen.items() if day >= month}
+        if everything or not days or (since is None and not self._gone_by):
+            return seen, list(_ROOTS)
+        prefixes = set()
+        for day in seen:
+            with self._store.get(f"{MANIFESTS}{day}.json") as content:
+                try:
+                    manifest = read(content.read())
+                except msgspec.MsgspecError:
+                    return seen, list(_ROOTS)
+            wanted = (entry.key for entry in manifest.files if is_kept(entry.key) and self._is_wanted(entry.key))
+            prefixes |= {day_folder(key) for key in wanted}
+        return seen, sorted(prefixes)
+
+    def _listed(self, prefixes: Iterable[str]) -> list[Found]:
+        """The wanted objects under these prefixes."""
+        calls = ((0, prefix, partial(self._list, prefix)) for prefix in prefixes)
+        found: list[Found] = []
+        for _, future in self._crew.outcomes(calls):
+            result = future.result()
+            assert isinstance(result, list)
+            found += result
+        return found
+
+    def _list(self, prefix: str) -> list[Found]:
+        infos: Iterator[ObjectInfo] = self._store.list(prefix)
+        return [
+            Found(key=info.key, size_bytes=info.size_bytes, etag=info.etag)
+            for info in infos
+            if is_kept(info.key) and self._is_wanted(info.key)
+        ]
+
+    def _is_wanted(self, key: str) -> bool:
+        return self._selection.allows(named(key))
+
+    def _here(self, there: list[Found]) -> Here:
+        """What this lake has of all that."""
+        files: dict[str, tuple[int, int]] = {}
+        homes: dict[str, str] = {}
+        for found in there:
+            what, path = named(found.key), self._path(found)
+            if path.exists():
+                stat = path.stat()
+                files[found.key] = (stat.st_size, 0 if what.is_final else stat.st_mtime_ns)
+            if what.stage is Stage.PROCESSED and what.group not in homes:
+                home = home_folder(self._lake.path_of(stream_of(found.key)))
+                homes[what.group] = self._lake.key_of(home) if home else stream_of(found.key)
+        checkpoints = newest_checkpoints(
+            self._lake.key_of(path) for path in (self._lake.state / "etl").glob("*/*/*/*.checkpoint")
+        )
+        return Here(files=files, known=self._ledger.there(files), checkpoints=checkpoints, homes=homes)
+
+    def _longer(self, logs: list[Found]) -> list[Found]:
+        """The pieces of the logs that are longer there than here."""
+        longer: list[Found] = []
+        for name, pieces in _by_log(logs).items():
+            path = self._lake.published / name
+            if not path.exists() or path.stat().st_size < sum(piece.size_bytes for piece in pieces):
+                longer += pieces
+        return longer
+
+    def _path(self, found: Found) -> Path:
+        return self._lake.path_of(found.key)
+
+    def _bring(self, wanted: list[Found]) -> None:
+        """Bring these; what does not come is tried again a few times, then put off."""
+        for attempt in range(_ATTEMPTS):
+            wanted = self._bring_once(wanted)
+            if not wanted:
+                return
+            if self._stopped.wait(min(_PAUSE_S * 2.0**attempt, _PAUSE_S_MAX)):
+                raise Interrupted
+        self._told.report.put_off_files += len(wanted)
+
+    def _bring_once(self, wanted: list[Found]) -> list[Found]:
+        """Bring these; those that have to be tried again."""
+        again: list[Found] = []
+        for first in range(0, len(wanted), _BATCH_FILES):
+            batch = wanted[first : first + _BATCH_FILES]
+            come: list[Remote] = []
+            calls = (
+                (found.size_bytes, found, partial(brought, found, self._path(found), self._store, **self._means))
+                for found in batch
+            )
+            try:
+                for found, future in self._crew.outcomes(calls):
+                    try:
+                        result = future.result()
+                        assert isinstance(result, Remote)
+                        come.append(result)
+                    except StorageRefused:
+                        raise
+                    except ObjectMissing as error:
+                        if named(found.key).is_final:  # else a newer one has taken its place since it was listed
+                            self._told.problem(error.line())
+                            self._told.report.missing_files += 1
+                    except StorageFailed as error:
+                        self._told.problem(error.line())
+                        again.append(found)
+            finally:
+                self._note(come)
+            if len(again) >= _BATCH_FILES:
+                return [*again, *wanted[first + _BATCH_FILES :]]
+        return again
+
+    def _note(self, come: list[Remote]) -> None:
+        for each in come:
+            if each.key.startswith("raw/daily/"):
+                self._make_stream(self._lake.path_of("raw/ready/" + day_folder(each.key).removeprefix("raw/daily/")))
+        with self._ledger.changing():
+            self._ledger.record(come)
+        self._told.downloaded(len(come), sum(each.size_bytes for each in come))
+
+    def _bring_logs(self, found: list[Found]) -> None:
+        """Bring logs, and make the folders of the streams that they name: feeds are found by them."""
+        for name, own in _by_log(found).items():
+            path = self._lake.published / name
+            if not self._bring_log(own, path) or not name.endswith(SUFFIX):
+                continue
+            streams = {*(opening_tails(path) or {}), *(each.stream for entries in scan_log(path) for each in entries)}
+            for source, exchange, table, symbol in sorted(streams):
+                self._make_stream(self._lake.ready / source / table / stream_path(exchange, symbol))
+
+    def _bring_log(self, pieces: list[Found], path: Path) -> bool:
+        """Bring a log to a place; whether there was something to bring."""
+        try:
+            come = brought_log(pieces, path, self._store, **self._means)
+        except StorageRefused:
+            raise
+        except StorageFailed as error:
+            self._told.problem(error.line())
+            self._told.report.put_off_files += 1
+            return False
+        if come and path.parent == self._lake.published:
+            self._note(come)
+        return bool(come)
+
+    def _make_stream(self, folder: Path) -> None:
+        """Make the folder of a stream in `ready`, given it or one below."""
+        while not folder.name.startswith("symbol="):
+            folder = folder.parent
+        self._disk.make_dirs(folder)
+
+    def _pass_on(self, size_bytes: int) -> None:
+        self._pace.pass_on(size_bytes)
+        self._told.moved(size_bytes)
+
+
+def _by_log(pieces: list[Found]) -> dict[str, list[Found]]:
+    """Pieces by the name of their log, in order."""
+    logs: dict[str, list[Found]] = {}
+    for piece in sorted(pieces, key=lambda piece: piece.key):
+        logs.setdefault(log_name(Path(piece.key).name)[0], []).append(piece)
+    return logs

@@ -1,0 +1,184 @@
+"""What comes back from an archive: a lake that goes on as if its disk had never died, and bronze of other machines."""
+
+import shutil
+from datetime import date
+from hashlib import sha256
+from itertools import count
+
+import pytest
+from pydantic import TypeAdapter
+
+from config.places import Archive
+from shared.errors import LakeLocked
+from shared.partitioning import Lake
+from storage.factory import object_store
+from storage.locks import hold
+from storage.sync import StorageSync, SyncOptions
+from storage.sync_plan import Selection
+from tests.ingestion.writers.lake_rows import StepClock
+from tests.s3_servers import s3_place
+from tests.storage.captured import HOUR_NS, Capturing, two_runs
+from tests.storage.synced import files_of, objects_of, refined, rows_of, sums_of
+
+NUMBERS = count()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request, tmp_path):
+    if request.param == "folder":
+        (tmp_path / "archive").mkdir()
+        place = {"type": "folder", "path": str(tmp_path / "archive")}
+    else:
+        place = s3_place(request.getfixturevalue("ministack"), prefix=f"down/{next(NUMBERS)}")
+    return object_store(TypeAdapter(Archive).validate_python(place).options(), root=tmp_path)
+
+
+@pytest.fixture
+def folder_store(tmp_path):
+    (tmp_path / "archive").mkdir()
+    return object_store({"type": "folder", "path": tmp_path / "archive"}, root=tmp_path)
+
+
+def capture_more(lake, first, last, *, hours=5):
+    clock = StepClock()
+    clock.now_ns += hours * HOUR_NS
+    run = Capturing(lake, clock)
+    run.trades(first, last)
+    run.stop()
+
+
+def test_a_lake_on_a_new_disk_goes_on_as_one_that_never_moved(store, tmp_path):
+    stayed = two_runs(tmp_path / "stayed")
+    refined(stayed)
+    StorageSync(stayed, store).run_once()
+    moved = Lake.under(tmp_path / "moved")
+    report = StorageSync(moved, store).run_once("down")
+    assert report.is_complete
+    assert sums_of(moved) == sums_of(stayed)
+    folders = [{path.relative_to(lake.ready) for path in lake.ready.glob("*/*/*/*")} for lake in (moved, stayed)]
+    assert folders[0] == folders[1]
+    for number in range(2):
+        for lake in (stayed, moved):
+            capture_more(lake, 41 + 20 * number, 60 + 20 * number, hours=5 + number)
+            refined(lake)
+    assert rows_of(moved) == rows_of(stayed)
+    assert StorageSync(moved, store).run_once().is_complete
+    assert objects_of(store) == sums_of(moved)
+
+
+def test_what_came_once_does_not_come_again(folder_store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    refined(lake)
+    StorageSync(lake, folder_store).run_once()
+    mirror = Lake.under(tmp_path / "mirror")
+    StorageSync(mirror, folder_store).run_once("down")
+    assert StorageSync(mirror, folder_store).run_once("down").downloaded_files == 0
+    capture_more(lake, 41, 60)
+    refined(lake)
+    StorageSync(lake, folder_store).run_once()
+    report = StorageSync(mirror, folder_store).run_once("down")
+    assert report.is_complete
+    assert 0 < report.downloaded_files < len(sums_of(lake))
+    missing = sums_of(lake).items() - sums_of(mirror).items()
+    assert {key for key, _ in missing} <= {"state/etl/positions.json"}
+
+
+def test_what_came_in_part_is_gone_on_with(folder_store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    StorageSync(lake, folder_store).run_once()
+    mirror = Lake.under(tmp_path / "mirror")
+    key = next(key for key in sums_of(lake) if key.startswith("raw/ready/"))
+    plan = StorageSync(mirror, folder_store).plan("down")
+    assert key in {each for each, _ in plan.keys}
+    asked = []
+    real = folder_store.get
+
+    def get(key, *, start=0, if_match=None):
+        asked.append((key, start))
+        return real(key, start=start, if_match=if_match)
+
+    etag = next(info.etag for info in folder_store.list(key))
+    path = mirror.path_of(key)
+    path.parent.mkdir(parents=True)
+    part = path.with_name(f".{path.name}.{sha256(etag.encode()).hexdigest()[:12]}.part")
+    part.write_bytes(lake.path_of(key).read_bytes()[:100])
+    folder_store.get = get
+    assert StorageSync(mirror, folder_store).run_once("down").is_complete
+    assert (key, 100) in asked
+    assert sums_of(mirror) == sums_of(lake)
+
+
+def test_what_came_in_part_and_is_spoilt_comes_whole(folder_store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    StorageSync(lake, folder_store).run_once()
+    mirror = Lake.under(tmp_path / "mirror")
+    key = next(key for key in sums_of(lake) if key.startswith("raw/ready/"))
+    etag = next(info.etag for info in folder_store.list(key))
+    path = mirror.path_of(key)
+    path.parent.mkdir(parents=True)
+    part = path.with_name(f".{path.name}.{sha256(etag.encode()).hexdigest()[:12]}.part")
+    part.write_bytes(b"x" * 100)
+    assert StorageSync(mirror, folder_store).run_once("down").is_complete
+    assert sums_of(mirror) == sums_of(lake)
+
+
+def test_of_some_days_only_those_come(folder_store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    capture_more(lake, 41, 60, hours=48)
+    StorageSync(lake, folder_store).run_once()
+    days = sorted({key.split("/day=")[1].split("/")[0] for key in files_of(lake) if "/day=" in key})
+    assert len(days) == 2
+    first = Lake.under(tmp_path / "part")
+    since = SyncOptions(selection=Selection(since=date(2026, 5, int(days[1]))))
+    assert StorageSync(first, folder_store, since).run_once("down").is_complete
+    wanted = {key for key in sums_of(lake) if f"/day={days[0]}/" not in key}
+    assert sums_of(first).keys() == wanted
+
+
+def test_a_machine_gets_what_others_captured_and_never_what_it_removed_itself(folder_store, tmp_path):
+    one, clock = two_runs(tmp_path / "one"), StepClock()
+    StorageSync(one, folder_store).run_once()
+    clock.now_ns += 100 * HOUR_NS
+    other = Lake.under(tmp_path / "other")
+    run = Capturing(other, clock)
+    run.trades(1, 9, "SOL-USD")
+    run.stop()
+    own = {key for key in sums_of(other) if key.startswith("raw/ready/")}
+    report = StorageSync(other, folder_store).run_once("both")
+    assert report.is_complete
+    assert sums_of(one).keys() <= sums_of(other).keys()
+    removed = other.path_of(min(own))
+    removed.unlink()
+    StorageSync(other, folder_store).run_once("both")
+    assert not removed.exists()
+    assert objects_of(folder_store).keys() >= own
+
+
+def test_nothing_is_brought_under_a_watcher(folder_store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    StorageSync(lake, folder_store).run_once()
+    (lake.state / "etl").mkdir()
+    lock = hold(lake.state / "etl" / "watcher.lock", hint="x")
+    with pytest.raises(LakeLocked, match="in use"):
+        StorageSync(lake, folder_store).run_once("down")
+    lock.release()
+
+
+def test_a_file_that_changed_here_is_told_and_left(folder_store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    refined(lake)
+    StorageSync(lake, folder_store).run_once()
+    mirror = Lake.under(tmp_path / "mirror")
+    key = next(key for key in sums_of(lake) if key.startswith("processed/silver/"))
+    mirror.path_of(key).parent.mkdir(parents=True)
+    mirror.path_of(key).write_bytes(b"mine")
+    report = StorageSync(mirror, folder_store).run_once("down")
+    assert report.conflicting_files == 1
+    assert mirror.path_of(key).read_bytes() == b"mine"
+    assert not list((mirror.state / "etl" / "trades").rglob("BTC-USD/*.checkpoint"))
+    assert not (mirror.state / "etl" / "positions.json").exists()
+    shutil.rmtree(mirror.processed)
+    assert StorageSync(mirror, folder_store).run_once("down").is_complete
+    assert sums_of(lake).keys() - sums_of(mirror).keys() == {"state/etl/positions.json"}
+    refined(mirror)
+    assert rows_of(mirror) == rows_of(lake)
