@@ -1,6 +1,7 @@
 """Readers with no code of ours see the old rows or the new ones, whatever is replaced and whenever it is killed."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -32,6 +33,7 @@ def test_readers_beside_a_writer_that_replaces_and_is_killed_never_see_a_mixture
             [*python, "tests.etl.core.plain_reader", engine, str(lake.bars("marked")), str(stop)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
+            env={**os.environ, "POLARS_MAX_THREADS": "1"},
         )
         for engine in sorted(ENGINES)
     ]
