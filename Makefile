@@ -23,8 +23,9 @@ setup: $(BIN)/.ready ## make .venv with every dependency (done by the other targ
 demo: setup ## the whole system on this machine in about a minute: exchange, kill -9, bars, report
 	$(BIN)/daedalus demo
 
-test: setup check ## every check and every test, real recordings included where they are present
-	$(BIN)/pytest
+JOBS ?= logical
+test: setup check ## every check and every test on up to 4 processors (JOBS=0: one after the other), recordings included where present
+	$(BIN)/pytest --numprocesses $(JOBS) --maxprocesses 4 --dist worksteal
 
 check: setup ## format, lint, types, import rules, generated docs
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 
 import pytest
 import structlog
@@ -37,7 +38,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section(f"{sum(reasons.values())} skipped")
     for reason, count in reasons.most_common():
         terminalreporter.write_line(f"{count:4d}  {reason}")
-    if table := summary():
+    if table := summary(chain.from_iterable(terminalreporter.stats.values())):
         terminalreporter.section("crash figures")
         for line in table:
             terminalreporter.write_line(line)

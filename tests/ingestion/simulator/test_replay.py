@@ -162,10 +162,10 @@ FRAME = (
 @pytest.mark.parametrize(
     "content",
     [
-        gzip.compress(b""),
-        gzip.compress(FRAME)[:-10],
-        gzip.compress(FRAME.replace(b'"t":1', b'"t":"x"')),
-        gzip.compress(FRAME.replace(b"ETHUSDT", b"NOSUCH")),
+        gzip.compress(b"", mtime=0),
+        gzip.compress(FRAME, mtime=0)[:-10],
+        gzip.compress(FRAME.replace(b'"t":1', b'"t":"x"'), mtime=0),
+        gzip.compress(FRAME.replace(b"ETHUSDT", b"NOSUCH"), mtime=0),
         zstandard.compress(b""),
         zstandard.compress(b'{"t":"recv","ts":1.0,"data":"{"}\n'),
         zstandard.compress(b"plain text\n"),
