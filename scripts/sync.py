@@ -17,8 +17,8 @@ from shared.log import configure
 from shared.notify import READY, notify
 from shared.rows import ROW_TYPES
 from storage.factory import object_store
-from storage.sync import Plan, StorageSync, SyncOptions
-from storage.sync_plan import Selection
+from storage.sync import StorageSync, SyncOptions
+from storage.sync_plan import Plan, Selection
 from storage.sync_report import Onlooker, SyncReport
 
 EXIT_NOT_DONE = 1
@@ -53,6 +53,13 @@ def sync(
     channels: Annotated[list[str] | None, typer.Option(help="Only these tables of bronze, and gaps.")] = None,
     since: Annotated[str | None, typer.Option(help="Only from the day of this moment on: 2026-06-09, 7d.")] = None,
     bandwidth_limit: Annotated[float | None, typer.Option(min=0.001, help="Megabytes a second.")] = None,
+    delete_after_verify: Annotated[
+        bool | None,
+        typer.Option("--delete-after-verify", help="Then remove here what `daedalus retain --delete` would remove."),
+    ] = None,
+    keep_days: Annotated[
+        int | None, typer.Option(min=1, help="Bronze of whole days older than this goes; else retention.keep_days.")
+    ] = None,
     full_scan: Annotated[
         bool, typer.Option("--full-scan", help="Look at everything in the archive first, and send what is missing.")
     ] = False,
@@ -66,6 +73,13 @@ def sync(
     selection = selection_of(settings, channels, since)
     options = sync_options(settings, selection, bandwidth_limit_mb_s=bandwidth_limit, full_scan=full_scan)
     store = object_store(settings.storage.archive.options(), root=settings.lake().raw)
+    retention = None
+    if settings.sync.delete_after_verify if delete_after_verify is None else delete_after_verify:
+        from scripts.sync_retention import Retention  # here: refining, which it asks, takes long to import
+
+        retention = Retention(settings, store, keep_days=keep_days)
+    elif keep_days is not None:
+        raise typer.BadParameter("--keep-days removes nothing alone: add --delete-after-verify, or leave it out")
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -77,12 +91,17 @@ def sync(
         _print_plan(syncing().plan(direction.value), store.name, direction)
     elif mode is Mode.continuous:
         notify(READY)
-        syncing().run(direction.value, interval or settings.sync.interval_s, stopped)
+        syncing().run(
+            direction.value,
+            interval or settings.sync.interval_s,
+            stopped,
+            then=retention.at_times if retention else None,
+        )
     else:
         with progress() as onlooker:
             report = syncing(onlooker).run_once(direction.value, stopped=stopped)
         _print_report(report, store.name)
-        if not report.is_complete:
+        if not report.is_complete or (retention and not stopped.is_set() and not retention.now()):
             raise typer.Exit(EXIT_NOT_DONE)
 
 

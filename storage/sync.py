@@ -6,7 +6,7 @@ archive nothing. What is sent is checksummed on its way, listed afterwards, and 
 comes last. See docs/sync.md and docs/decisions/0019-what-an-archive-holds.md.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,15 +26,13 @@ from storage.sync_changes import Changes
 from storage.sync_down import DownPass
 from storage.sync_ledger import Ledger
 from storage.sync_meet import met
-from storage.sync_names import LEASE, Stage, named
+from storage.sync_names import LEASE, Stage
 from storage.sync_pace import Interrupted, Pace
-from storage.sync_plan import Direction, Local, Selection
-from storage.sync_plan_down import Found
+from storage.sync_plan import Direction, Plan, Selection
 from storage.sync_report import Onlooker, SyncReport, Told
 from storage.sync_up import Crew, UpPass
 
 _LEASE_S = 120.0
-_LABELS = {Stage.LOGS: "logs", Stage.CHECKPOINTS: "checkpoints", Stage.POSITIONS: "positions"}
 log = get_log("sync")
 
 
@@ -52,26 +50,6 @@ class SyncOptions:
     unfinished_keep_s: float = 172_800.0
     full_scan: bool = False
     """Look at everything in the archive first, and at every published name here."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a pass would do now."""
-
-    keys: list[tuple[str, int]]
-    """Of the files it would move, with their sizes in bytes, in order."""
-    by_table: dict[str, tuple[int, int]]
-    """How many files of each, and their bytes."""
-
-    @property
-    def files(self) -> int:
-        """How many."""
-        return len(self.keys)
-
-    @property
-    def size_bytes(self) -> int:
-        """Of all of them."""
-        return sum(size_bytes for _, size_bytes in self.keys)
 
 
 class StorageSync:
@@ -101,10 +79,10 @@ class StorageSync:
             if direction == "down":
                 coming = self._down(ledger, crew, Event()).planned(everything=self._options.full_scan)
                 moved = [*coming.downloads, *coming.logs]
-                return Plan(keys=[(each.key, each.size_bytes) for each in moved], by_table=_by_table(moved))
+                return Plan([(each.key, each.size_bytes) for each in moved])
             Changes(self._lake, ledger, held=None, disk=self._disk).look()
             waiting = [each for stage in Stage for each in ledger.planned(stage, self._options.selection)]
-            return Plan(keys=[(each.key, each.size_bytes) for each in waiting], by_table=_by_table(waiting))
+            return Plan([(each.key, each.size_bytes) for each in waiting])
 
     def run_once(self, direction: Direction = "up", *, stopped: Event | None = None) -> SyncReport:
         """One pass.
@@ -119,8 +97,17 @@ class StorageSync:
             finally:
                 self._told.write(is_running=False)
 
-    def run(self, direction: Direction, interval_s: float, stopped: Event) -> None:
+    def run(
+        self,
+        direction: Direction,
+        interval_s: float,
+        stopped: Event,
+        *,
+        then: Callable[[], None] | None = None,
+    ) -> None:
         """Pass after pass until `stopped` is set. What a person has to mend is said once, and tried again.
+
+        After a pass that left nothing to do, `then` is called.
 
         Raises: LakeLocked: another syncer of this lake. LakeUnusable: this disk cannot be used.
         """
@@ -129,7 +116,10 @@ class StorageSync:
                 while not stopped.is_set():
                     began_ns = self._clock.mono_ns()
                     try:
-                        self._say(self._pass(ledger, direction, stopped, is_last=False))
+                        report = self._pass(ledger, direction, stopped, is_last=False)
+                        self._say(report)
+                        if then and report.is_complete and not stopped.is_set():
+                            then()
                     except (StorageFailed, LeaseHeld, LeaseLost) as error:
                         self._told.problem(error.line())
                         self._told.write(is_running=True)
@@ -281,13 +271,3 @@ class StorageSync:
             yield ledger
         finally:
             ledger.close()
-
-
-def _by_table(files: Iterable[Local | Found]) -> dict[str, tuple[int, int]]:
-    counts: dict[str, tuple[int, int]] = {}
-    for file in files:
-        what = named(file.key)
-        name = _LABELS.get(what.stage, f"{what.tier} {what.table}".strip())
-        before = counts.get(name, (0, 0))
-        counts[name] = before[0] + 1, before[1] + file.size_bytes
-    return counts

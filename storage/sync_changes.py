@@ -47,7 +47,7 @@ class Changes:
             with self._ledger.changing():
                 if home is None or home_folder(stream) != home or not self._look_at_output(stream, home):
                     self._put_off_checkpoints(stream)
-        self._look_at_quarantine()
+        self._look_at_kept()
         self._look_at_logs()
         self.look_at_compacted()
 
@@ -156,12 +156,15 @@ class Changes:
 
     # Bronze
 
-    def _look_at_quarantine(self) -> None:
-        folder = self._lake.quarantine
+    def _look_at_kept(self) -> None:
+        """Note what is kept as it is: what could not be read, and the record of what was removed on purpose."""
         with self._ledger.changing():
-            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-                if path.is_file() and not path.name.startswith("."):
-                    self._ledger.wait([Local(key=self._lake.key_of(path), size_bytes=path.stat().st_size, version=0)])
+            for folder in (self._lake.quarantine, self._lake.published / "removed"):
+                for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                    if path.is_file() and not path.name.startswith("."):
+                        key, found = self._lake.key_of(path), path.stat()
+                        version = 0 if named(key).is_final else found.st_mtime_ns
+                        self._ledger.wait([Local(key=key, size_bytes=found.st_size, version=version)])
 
     def _look_at_logs(self) -> None:
         """Note the files that were published, then the logs up to there."""

@@ -81,9 +81,11 @@ class DownPass:
     def planned(self, *, everything: bool = False) -> Coming:
         """What is to be brought. Raises: StorageFailed."""
         state = self._listed([_STATE])  # before the files whose rows they count
-        logs = self._listed([_LOGS])
+        published = self._listed([_LOGS])
+        logs = [found for found in published if named(found.key).stage is Stage.LOGS]
         seen, prefixes = self._places(everything=everything)
-        there = [*state, *self._listed(prefixes), *self._listed([_QUARANTINE])]
+        beside = [found for found in published if named(found.key).stage is not Stage.LOGS]
+        there = [*state, *self._listed(prefixes), *self._listed([_QUARANTINE]), *beside]
         plan = planned_down(there, self._here(there))
         return Coming(plan.downloads, plan.changed_here, logs=self._longer(logs), manifests=seen)
 
@@ -107,7 +109,8 @@ class DownPass:
 
     def run_others(self) -> None:
         """Bring bronze that other machines captured, and their logs: never again what was captured here."""
-        pieces = _by_log(self._longer(self._listed([_LOGS])))
+        logs = [found for found in self._listed([_LOGS]) if named(found.key).stage is Stage.LOGS]
+        pieces = _by_log(self._longer(logs))
         own = {path.name for path in log_paths(self._lake) if not self._ledger.fact(_FOREIGN + path.name)}
         for name in sorted(name for name in pieces if name.endswith(SUFFIX) and name not in own):
             beside = self._lake.state / "sync" / name  # named only when the files that it names are here

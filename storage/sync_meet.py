@@ -25,11 +25,15 @@ def met(store: ObjectStore, ledger: Ledger, lake: Lake, *, full_scan: bool) -> b
 
     Raises: StorageRefused: it holds another lake, or this one's past that is gone here; StorageFailed.
     """
-    logs = {info.key: info for info in store.list(_LOGS) if is_kept(info.key)}
+    logs = {info.key: info for info in store.list(_LOGS) if _is_log(info.key)}
     if not ledger.fact(_MET):
         _refuse_strangers(store, lake, logs)
         full_scan = full_scan or bool(logs)
-    elif any(key not in logs or logs[key].etag != each.etag for key, each in ledger.there_below(_LOGS).items()):
+    elif any(
+        key not in logs or logs[key].etag != each.etag
+        for key, each in ledger.there_below(_LOGS).items()
+        if _is_log(key)
+    ):
         log.warning("the archive is not as it was left: everything in it is looked at", archive=store.name)
         full_scan = True
     with ledger.changing():
@@ -39,6 +43,10 @@ def met(store: ObjectStore, ledger: Ledger, lake: Lake, *, full_scan: bool) -> b
             log.info("archive looked at", archive=store.name, not_there=lost, not_known=new)
         ledger.set_fact(_MET, "yes")
     return full_scan
+
+
+def _is_log(key: str) -> bool:
+    return is_kept(key) and named(key).stage is Stage.LOGS
 
 
 def _refuse_strangers(store: ObjectStore, lake: Lake, logs: dict[str, ObjectInfo]) -> None:

@@ -52,6 +52,8 @@ def named(key: str) -> Named:
     match steps:
         case ["raw", "published", name]:
             return Named(stage=Stage.LOGS, tier="bronze", group=f"log/{log_name(name)[0]}")
+        case ["raw", "published", "removed", _]:
+            return Named(stage=Stage.BRONZE, tier="bronze", group="removed")
         case ["raw", "quarantine", *_]:
             return Named(stage=Stage.BRONZE, tier="bronze", group="quarantine", is_final=True)
         case ["raw", "ready" | "daily", _, table, *_]:

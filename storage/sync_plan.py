@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, TypeAlias
 
-from storage.sync_names import Named, named
+from storage.sync_names import Named, Stage, named
 
+_LABELS = {Stage.LOGS: "logs", Stage.CHECKPOINTS: "checkpoints", Stage.POSITIONS: "positions"}
 Direction: TypeAlias = Literal["up", "down", "both"]
 
 
@@ -76,6 +77,35 @@ class Selection:
         if self.channels is not None and what.tier == "bronze" and what.table not in {"", "gaps", *self.channels}:
             return False
         return self.since is None or what.last_day is None or what.last_day >= self.since
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pass would do now."""
+
+    keys: list[tuple[str, int]]
+    """Of the files it would move, with their sizes in bytes, in order."""
+
+    @property
+    def files(self) -> int:
+        """How many."""
+        return len(self.keys)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all of them."""
+        return sum(size_bytes for _, size_bytes in self.keys)
+
+    @property
+    def by_table(self) -> dict[str, tuple[int, int]]:
+        """How many files of each table, and their bytes."""
+        counts: dict[str, tuple[int, int]] = {}
+        for key, size_bytes in self.keys:
+            what = named(key)
+            name = _LABELS.get(what.stage, f"{what.tier} {what.table}".strip())
+            before = counts.get(name, (0, 0))
+            counts[name] = before[0] + 1, before[1] + size_bytes
+        return counts
 
 
 def planned(local: Iterable[Local], remote: Mapping[str, Remote], superseded: Mapping[str, str]) -> list[Action]:

@@ -1,0 +1,78 @@
+"""A lake that is compacted and retained beside its archive: the archive holds each row once, and nothing is missed."""
+
+import pytest
+
+from shared.disk import Disk
+from shared.partitioning import Lake
+from storage.factory import object_store
+from storage.sync import StorageSync
+from tests.storage.captured import two_runs
+from tests.storage.many_files import compacted
+from tests.storage.synced import objects_of, refined, rows_of, sums_of
+from tests.storage.test_sync_down import capture_more
+
+
+@pytest.fixture
+def store(tmp_path):
+    (tmp_path / "archive").mkdir()
+    return object_store({"type": "folder", "path": tmp_path / "archive"}, root=tmp_path)
+
+
+def test_a_day_file_takes_the_place_of_the_hours_in_the_archive(store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    refined(lake)
+    StorageSync(lake, store).run_once()
+    before = sums_of(lake)
+    compacted(lake)
+    assert [key for key in sums_of(lake) if key.startswith("raw/daily/")]
+    report = StorageSync(lake, store).run_once()
+    assert report.is_complete
+    gone = before.keys() - sums_of(lake).keys()
+    assert report.removed_files == len(gone) > 0
+    assert objects_of(store) == sums_of(lake)
+    assert StorageSync(lake, store).run_once().uploaded_files == 0
+
+
+def test_hours_that_were_compacted_before_they_were_sent_are_not_missed(store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    compacted(lake)
+    report = StorageSync(lake, store).run_once()
+    assert report.is_complete
+    assert report.problems == []
+    assert objects_of(store) == sums_of(lake)
+
+
+def test_a_compacted_lake_comes_back_and_goes_on(store, tmp_path):
+    stayed = two_runs(tmp_path / "stayed")
+    refined(stayed)
+    StorageSync(stayed, store).run_once()
+    compacted(stayed)
+    StorageSync(stayed, store).run_once()
+    moved = Lake.under(tmp_path / "moved")
+    assert StorageSync(moved, store).run_once("down").is_complete
+    assert sums_of(moved) == sums_of(stayed)
+    for lake in (stayed, moved):
+        capture_more(lake, 41, 60)
+        refined(lake)
+    assert rows_of(moved) == rows_of(stayed)
+    report = StorageSync(moved, store).run_once()
+    assert report.is_complete
+    assert report.problems == []
+    assert objects_of(store) == sums_of(moved)
+
+
+def test_what_was_removed_here_stays_there_with_the_record_of_it(store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    StorageSync(lake, store).run_once()
+    removed = lake.path_of(min(key for key in sums_of(lake) if key.startswith("raw/ready/")))
+    kept = objects_of(store)
+    record = lake.published / "removed" / "2026-05-28.1-ab.jsonl"
+    Disk().make_dirs(record.parent)
+    record.write_bytes(b"{}\n")
+    removed.unlink()
+    report = StorageSync(lake, store).run_once()
+    assert report.is_complete
+    assert objects_of(store).keys() == {*kept, lake.key_of(record)}
+    new = Lake.under(tmp_path / "new")
+    StorageSync(new, store).run_once("down")
+    assert sums_of(new) == objects_of(store)
