@@ -1,6 +1,7 @@
 """Silver order books are, however polls, kills and late trades fall, what one plain run over all rows gives."""
 
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -174,13 +175,13 @@ def test_a_kill_at_every_step_of_a_run_changes_nothing(tmp_path: Path) -> None:
     rows = day(3, trades=30)
     late = [row for row in rows if isinstance(row, Trade)][9]
     rest = [row for row in rows if row is not late]
-    expected = None
+    before, expected = Lake.under(tmp_path / "before"), None
+    recorder = Recorder(before, "kraken")
+    recorder.record([rest[: len(rest) // 2]])
+    run(before)
+    recorder.record([[*rest[len(rest) // 2 :], late]])
     for steps in count():
-        lake = Lake.under(tmp_path / str(steps))
-        recorder = Recorder(lake, "kraken")
-        recorder.record([rest[: len(rest) // 2]])
-        run(lake)
-        recorder.record([[*rest[len(rest) // 2 :], late]])
+        lake = Lake.under(shutil.copytree(tmp_path / "before", tmp_path / str(steps)))
         try:
             run(lake, disk=DyingDisk(steps))
             lived = True

@@ -2,6 +2,7 @@
 
 import random
 import re
+import shutil
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import count
@@ -202,12 +203,13 @@ def test_a_kill_at_every_step_of_a_run_changes_nothing(tmp_path: Path) -> None:
     Recorder(reference, "kraken").record([trades])
     run(reference, end_of_data=True)
     expected = tables(reference)
+    before = Lake.under(tmp_path / "before")
+    recorder = Recorder(before, "kraken")
+    recorder.record([trades[:10] + trades[11:40]])
+    run(before)
+    recorder.record([trades[40:], trades[10:11]])
     for steps in count():
-        lake = Lake.under(tmp_path / str(steps))
-        recorder = Recorder(lake, "kraken")
-        recorder.record([trades[:10] + trades[11:40]])
-        run(lake)
-        recorder.record([trades[40:], trades[10:11]])
+        lake = Lake.under(shutil.copytree(tmp_path / "before", tmp_path / str(steps)))
         try:
             run(lake, disk=DyingDisk(steps))
             lived = True
