@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 
 from config.section import ListOf, Secret, Section, refuse
 from shared.rows import ROW_TYPES
@@ -13,6 +13,19 @@ def _table(name: str) -> str:
     if name not in ROW_TYPES:
         raise refuse(f"one of {', '.join(ROW_TYPES)}")
     return name
+
+
+def _listening(found: str) -> str:
+    host, _, port = found.rpartition(":")
+    if found and not (host and port.isascii() and port.isdecimal() and int(port) < 65_536):
+        raise refuse("an address and a port, such as 127.0.0.1:9464, or nothing")
+    return found
+
+
+def _of_http(found: SecretStr | None) -> SecretStr | None:
+    if found is not None and found.get_secret_value().partition("://")[0] not in {"http", "https"}:
+        raise refuse("an address that begins with https:// or http://")
+    return found
 
 
 TableName: TypeAlias = Annotated[str, AfterValidator(_table)]
@@ -91,9 +104,9 @@ class Supervisor(Section):
 class Health(Section):
     """What counts as trouble, and who is told."""
 
-    metrics_address: str = "127.0.0.1:9464"
+    metrics_address: Annotated[str, AfterValidator(_listening)] = "127.0.0.1:9464"
     """Where the supervisor answers Prometheus; empty: nowhere."""
-    webhook_url: Secret = None
+    webhook_url: Annotated[Secret, AfterValidator(_of_http)] = None
     """Told in JSON when an alarm begins or ends; it may hold a token, so better in the environment."""
     message_age_max_s: Annotated[float, Field(ge=1, le=86_400)] = 120.0
     """Alarm when a feed has said nothing for so long."""

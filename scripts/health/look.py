@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from ingestion.writers.journal import SUFFIX
 from scripts.health import state_files as files
 from scripts.health.backlog import days_left, growth_bytes_per_day, publications, watcher_lag
 from scripts.health.facts import Archive, Channel, DiskUse, Feed, Health, Journals, Machine, Process
@@ -148,7 +147,7 @@ def _feeds(said: files.IngestionSaid, *, now_ns: int, is_live: bool) -> list[Fee
 def _journals(lake: Lake, said: files.IngestionSaid, *, now_ns: int, is_live: bool) -> Journals:
     """The newest journal of a living run is open, every other one waits."""
     sizes: dict[str, os.stat_result] = {}
-    for path in lake.active.glob(f"*{SUFFIX}"):
+    for path in lake.active.glob("*.journal"):
         try:
             sizes[path.name] = path.stat()
         except FileNotFoundError:  # just sealed
