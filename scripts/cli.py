@@ -132,6 +132,12 @@ def _complain(lines: list[str]) -> None:
     from rich.console import Console  # here: `--help` of a script in a loop need not wait for it
     from rich.text import Text
 
+    from shared.log import get_log, is_json
+
+    if is_json():
+        for line in lines:
+            get_log("daedalus").error("refused", problem=line)
+        return
     console = Console(stderr=True, highlight=False)
     for line in lines:
         console.print(Text.assemble(("error: ", "bold red"), line), soft_wrap=True)

@@ -15,10 +15,11 @@ from ingestion.writers.segments import SegmentOptions
 from scripts.capture_plan import plan_collectors
 from scripts.config_commands import ConfigFile
 from scripts.ingest_notices import Notices
+from scripts.log_options import LogFormatOption, configure_log
 from scripts.reload import Capture
 from shared.clock import SystemClock
 from shared.disk import Disk
-from shared.log import configure, get_log
+from shared.log import get_log
 from shared.notify import STOPPING, notify
 from shared.rows import Stream
 from storage.published import next_epoch
@@ -26,10 +27,10 @@ from storage.published import next_epoch
 log = get_log("ingest")
 
 
-def ingest(config: ConfigFile = DEFAULT_FILE) -> None:
+def ingest(config: ConfigFile = DEFAULT_FILE, log_format: LogFormatOption = None) -> None:
     """Capture what the settings name, until SIGTERM or Ctrl-C; then write, sync and seal everything."""
     settings = load_config(config)
-    configure(settings.logging.level, format=settings.logging.format)
+    configure_log(settings, log_format)
     for notice in settings.notices:
         log.warning("settings", notice=notice)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -6,10 +6,11 @@ import typer
 
 from config.config import DEFAULT_FILE, load_config
 from scripts.config_commands import ConfigFile
+from scripts.log_options import LogFormatOption, configure_log
 from scripts.supervisor.daemon import Supervisor
 from scripts.supervisor.status import shown
 from shared.disk import Disk
-from shared.log import configure, get_log
+from shared.log import get_log
 from storage.locks import hold
 
 log = get_log("supervisor")
@@ -18,6 +19,7 @@ log = get_log("supervisor")
 def supervise(
     config: ConfigFile = DEFAULT_FILE,
     status: Annotated[bool, typer.Option("--status", help="Say how a running supervisor and its children do.")] = False,
+    log_format: LogFormatOption = None,
 ) -> None:
     """Keep ingest, watch and sync at work until SIGTERM; SIGHUP reads the settings anew."""
     settings = load_config(config)
@@ -25,10 +27,10 @@ def supervise(
         lines, is_well = shown(settings.lake().state)
         typer.echo("\n".join(lines))
         raise typer.Exit(0 if is_well else 1)
-    configure(settings.logging.level, format=settings.logging.format)
+    configure_log(settings, log_format)
     for notice in settings.notices:
         log.warning("settings", notice=notice)
     state = settings.lake().state
     Disk().make_dirs(state)
     with hold(state / "supervisor.lock", hint="One supervisor looks after a lake; ask it with --status"):
-        Supervisor(settings, config).run()
+        Supervisor(settings, config, log_format=log_format).run()

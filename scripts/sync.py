@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -9,11 +10,12 @@ import typer
 
 from config.config import DEFAULT_FILE, Settings, load_config
 from scripts.config_commands import ConfigFile
+from scripts.log_options import LogFormatOption, configure_log
 from scripts.moments import period
 from scripts.sync_progress import progress
 from shared.disk import Disk
 from shared.errors import SettingsInvalid
-from shared.log import configure
+from shared.log import get_log, is_json
 from shared.notify import READY, notify
 from shared.rows import ROW_TYPES
 from storage.factory import object_store
@@ -63,13 +65,14 @@ def sync(
     full_scan: Annotated[
         bool, typer.Option("--full-scan", help="Look at everything in the archive first, and send what is missing.")
     ] = False,
+    log_format: LogFormatOption = None,
 ) -> None:
     """Keep the lake in the archive of `storage.archive`, checksummed, seen there, and complete.
 
     Exit code 1: something is still to be done, or could not be.
     """
     settings = load_config(config)
-    configure(settings.logging.level, format=settings.logging.format)
+    configure_log(settings, log_format)
     selection = selection_of(settings, channels, since)
     options = sync_options(settings, selection, bandwidth_limit_mb_s=bandwidth_limit, full_scan=full_scan)
     store = object_store(settings.storage.archive.options(), root=settings.lake().raw)
@@ -154,6 +157,9 @@ def _print_plan(plan: Plan, archive: str, direction: Direction) -> None:
 
 
 def _print_report(report: SyncReport, archive: str) -> None:
+    if is_json():
+        get_log("sync").info("pass", archive=archive, **asdict(report))
+        return
     done = [
         f"{report.uploaded_files:,} files sent ({report.uploaded_bytes:,} bytes)",
         f"{report.downloaded_files:,} files brought ({report.downloaded_bytes:,} bytes)"

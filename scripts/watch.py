@@ -19,9 +19,10 @@ from etl.watcher import watch as run_watcher
 from scripts.bar_sets import bar_sets, candle_intervals
 from scripts.config_commands import ConfigFile
 from scripts.features_options import feature_options
+from scripts.log_options import LogFormatOption, configure_log
 from scripts.stream_options import streams_of
 from shared.errors import SettingsInvalid
-from shared.log import configure, get_log
+from shared.log import get_log
 from shared.notify import READY, notify
 
 
@@ -36,6 +37,7 @@ def watch(
     exchange: Annotated[list[str] | None, typer.Option(help="Only these exchanges. Implies --once.")] = None,
     symbol: Annotated[list[str] | None, typer.Option(help="Only these symbols. Implies --once.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 runs all streams in this one.")] = 0,
+    log_format: LogFormatOption = None,
 ) -> None:
     """Turn captured segments into silver trades and bars as they arrive, until SIGTERM or Ctrl-C."""
     settings = load_config(config)
@@ -44,7 +46,7 @@ def watch(
             "etl.channels.trades is off: everything else is made of silver trades, or beside them",
             hint="Set etl.channels.trades.enabled: true",
         )
-    configure(settings.logging.level, format=settings.logging.format)
+    configure_log(settings, log_format)
     at_first_compiling(lambda: get_log("watch").info("first start of this version: compiling takes a minute or more"))
     only = streams_of(exchange, symbol)
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None

@@ -50,6 +50,11 @@ def get_log(name: str) -> FilteringBoundLogger:
     return cast("FilteringBoundLogger", structlog.get_logger(log=name))
 
 
+def is_json() -> bool:
+    """Whether `configure` has asked for JSON."""
+    return isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer)
+
+
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """The event with every secret replaced: by its key's name, or because the value says it is one.
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-State: TypeAlias = Literal["running", "silent", "gone", "never", "unreadable"]
+State: TypeAlias = Literal["running", "starting", "silent", "gone", "never", "unreadable"]
 PROCESSES = ("ingest", "watch", "sync", "supervisor")
 
 
@@ -15,8 +15,8 @@ class Process(Struct, frozen=True, kw_only=True):
     state: Annotated[
         State,
         Meta(
-            description="running; silent: it lives and says nothing; gone: it ended; never: it was never here; "
-            "unreadable: its file is damaged"
+            description="running; starting: it lives and has not spoken yet; silent: it lives and says nothing; gone: "
+            "it ended; never: it was never here; unreadable: its file is damaged"
         ),
     ]
     pid: Annotated[int | None, Meta(description="its number, also when it is gone")] = None
@@ -28,7 +28,7 @@ class Process(Struct, frozen=True, kw_only=True):
     @property
     def is_alive(self) -> bool:
         """Whether there is a process."""
-        return self.state in {"running", "silent"}
+        return self.state in {"running", "starting", "silent"}
 
 
 class Channel(Struct, frozen=True, kw_only=True):

@@ -5,18 +5,21 @@ import shutil
 import socket
 from pathlib import Path
 
-import msgspec
 import psutil
+from msgspec.structs import replace
 
 from scripts.health import state_files as files
 from scripts.health.backlog import days_left, growth_bytes_per_day, publications, watcher_lag
 from scripts.health.facts import Archive, Channel, DiskUse, Feed, Health, Journals, Machine, Process
+from scripts.supervisor import readings
+from scripts.supervisor.readings import explained
 from shared.partitioning import Lake
 
 _SILENT_BEATS = 6  # heartbeats that may be missed before a process that lives is said to be silent
 _SILENT_S_MIN = 30.0
 _CLOCK_BACK_S = 5.0
 _PID_TOLERANCE_S = 2.0
+_NOW_BITS = 0xFFFF  # of throttling; those above tell of the time since boot
 
 
 def look(lake: Lake, *, now_ns: int) -> Health:
@@ -38,7 +41,6 @@ def look(lake: Lake, *, now_ns: int) -> Health:
         )
         if found.problem
     }
-    children = supervisor.said.children if supervisor.said else {}
     beat_s = ingestion.said.heartbeat_s if ingestion.said else 0.0
     capture = _process("ingest", ingestion, now_ns=now_ns, silent_after_s=max(_SILENT_S_MIN, _SILENT_BEATS * beat_s))
     others = [
@@ -54,7 +56,7 @@ def look(lake: Lake, *, now_ns: int) -> Health:
         host=socket.gethostname(),
         wall_ns=now_ns,
         lake=str(lake.raw),
-        processes=[_counted(each, children) for each in (capture, *others)],
+        processes=[_as_child(each, supervisor.said, now_ns) for each in (capture, *others)],
         feeds=_feeds(said, now_ns=now_ns, is_live=is_live),
         queue_percent=round(100 * said.queue.fill, 1) if is_live else None,
         sacrifice_level=said.sacrifice.level if is_live else 0,
@@ -63,7 +65,7 @@ def look(lake: Lake, *, now_ns: int) -> Health:
         watcher=watcher_lag(lake, read_to.logs, now_us=now_ns // 1000),
         archive=_archive(sync.said, now_ns=now_ns),
         disk=_disk(lake, reserve_bytes=said.disk.reserve_bytes, now_us=now_ns // 1000),
-        machine=_machine(supervisor.said, now_ns=now_ns),
+        machine=_machine(readings.machine(_existing(lake.raw))),
         clock_back_s=_back_s(newest_ns, now_ns),
         problems=problems,
     )
@@ -82,41 +84,47 @@ def _age_s(wall_ns: int | None, now_ns: int) -> float | None:
 def _process(
     name: str, found: files.Found[files.Spoken], *, now_ns: int, silent_after_s: float = float("inf")
 ) -> Process:
+    """A process by its own file."""
     if found.said is None:
         return Process(name=name, state="unreadable" if found.problem else "never")
-    pid, age_s = found.said.pid, _age_s(found.said.wall_ns, now_ns)
-    gone = Process(name=name, state="gone", pid=pid, said_age_s=age_s)
+    age_s = _age_s(found.said.wall_ns, now_ns)
+    process = _alive(found.said.pid, seen_ns=found.said.wall_ns)
+    if process is None:
+        return Process(name=name, state="gone", pid=found.said.pid, said_age_s=age_s)
+    is_silent = age_s is not None and age_s > silent_after_s
+    return _measured(Process(name=name, state="silent" if is_silent else "running", said_age_s=age_s), process, now_ns)
+
+
+def _as_child(process: Process, supervisor: files.SupervisorSaid | None, now_ns: int) -> Process:
+    """The same with what the supervisor knows: how often it was restarted, and one that has not said anything yet."""
+    child = supervisor.children.get(process.name) if supervisor else None
+    if supervisor is None or child is None:
+        return process
+    if not process.is_alive and child.pid and (lives := _alive(child.pid, seen_ns=supervisor.wall_ns)):
+        process = _measured(Process(name=process.name, state="starting"), lives, now_ns)
+    return replace(process, restarts=child.restarts)
+
+
+def _alive(pid: int, *, seen_ns: int) -> psutil.Process | None:
+    """The process that had this number at a moment; None where it is gone, or another has its number now."""
     try:
         process = psutil.Process(pid)
-        with process.oneshot():
-            started_s = process.create_time()
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return gone
-            memory_mb = _memory_mb(process)
+        is_it = process.create_time() <= seen_ns / 1e9 + _PID_TOLERANCE_S
+        return process if is_it and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
-        return gone
-    if started_s > found.said.wall_ns / 1e9 + _PID_TOLERANCE_S:  # another has its number now
-        return gone
-    return Process(
-        name=name,
-        state="silent" if age_s is not None and age_s > silent_after_s else "running",
-        pid=pid,
-        said_age_s=age_s,
-        up_s=max(0.0, now_ns / 1e9 - started_s),
-        memory_mb=memory_mb,
-    )
+        return None
+
+
+def _measured(process: Process, lives: psutil.Process, now_ns: int) -> Process:
+    up_s = max(0.0, now_ns / 1e9 - lives.create_time())
+    return replace(process, pid=lives.pid, up_s=up_s, memory_mb=_memory_mb(lives))
 
 
 def _memory_mb(process: psutil.Process) -> float | None:
     try:
         return round(process.memory_info().rss / 2**20, 1)
-    except psutil.AccessDenied:
+    except psutil.Error:
         return None
-
-
-def _counted(process: Process, children: dict[str, files.ChildSaid]) -> Process:
-    child = children.get(process.name)
-    return process if child is None else msgspec.structs.replace(process, restarts=child.restarts)
 
 
 def _feeds(said: files.IngestionSaid, *, now_ns: int, is_live: bool) -> list[Feed]:
@@ -182,23 +190,21 @@ def _archive(said: files.SyncSaid | None, *, now_ns: int) -> Archive | None:
 
 
 def _disk(lake: Lake, *, reserve_bytes: int, now_us: int) -> DiskUse:
-    folder: Path = lake.raw
-    while not folder.exists():
-        folder = folder.parent
-    use = shutil.disk_usage(folder)
+    use = shutil.disk_usage(_existing(lake.raw))
     growth = growth_bytes_per_day(publications(lake, now_us=now_us), now_us=now_us)
     left = days_left(use.free, reserve_bytes=reserve_bytes, growth_bytes_per_day=growth)
     return DiskUse(free_bytes=use.free, total_bytes=use.total, growth_bytes_per_day=growth, days_left=left)
 
 
-def _machine(said: files.SupervisorSaid | None, *, now_ns: int) -> Machine:
-    """What the supervisor read, unless that is old."""
-    if said is None or not 0 <= now_ns - said.wall_ns <= _SILENT_S_MIN * 1e9:
-        return Machine()
-    found = said.machine
-    throttled = ", ".join(found.throttled) if isinstance(found.throttled, list) else found.throttled
+def _existing(folder: Path) -> Path:
+    """The folder, or the first above it that is there."""
+    return next(each for each in (folder, *folder.parents) if each.exists())
+
+
+def _machine(found: readings.Machine) -> Machine:
+    """Of what slows it down, what does so now."""
     return Machine(
         temperature_c=found.temperature_c,
-        throttled=None if not throttled else "throttled" if throttled is True else str(throttled),
+        throttled="; ".join(explained((found.throttled or 0) & _NOW_BITS)) or None,
         memory_available_mb=found.memory_available_mb,
     )

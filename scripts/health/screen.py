@@ -66,8 +66,9 @@ def _capture(health: Health) -> Iterable[RenderableType]:
         yield ""
         return
     if process.state != "running":
-        ago = _span(process.said_age_s)
-        yield Text(f"Capture does not run: this is how it stood {ago} ago.", style="bold red")
+        ago = "" if process.said_age_s is None else f" {_span(process.said_age_s)} ago"
+        what = "is starting" if process.state == "starting" else "does not run"
+        yield Text(f"Capture {what}: this is how it stood{ago or ' when it last ran'}.", style="bold red")
     table = _table(
         "exchange\nchannel", "symbols", "rows/s", "last row", "symbols\nwaiting", "gaps\nopen", "re-\nconnects"
     )
@@ -168,7 +169,7 @@ def _machine(machine: Machine) -> str:
         parts.append(machine.throttled or "not throttled")
     if machine.memory_available_mb is not None:
         parts.append(f"{machine.memory_available_mb:,.0f} MB of memory free")
-    return ", ".join(parts) or "temperature and memory are read by the supervisor, which does not run"
+    return ", ".join(parts) or "it does not say"
 
 
 def _table(first: str, *others: str) -> Table:

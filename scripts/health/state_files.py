@@ -111,19 +111,10 @@ class ChildSaid(Struct, frozen=True):
     last_exit: int | str | None = None
 
 
-class MachineSaid(Struct, frozen=True):
-    """What the supervisor reads of the machine; null where it has no such sensor."""
-
-    temperature_c: float | None = None
-    throttled: bool | str | int | list[str] | None = None
-    memory_available_mb: float | None = None
-
-
 class SupervisorSaid(Spoken, frozen=True):
     """`supervisor.json`."""
 
     children: dict[str, ChildSaid] = {}
-    machine: MachineSaid = MachineSaid()
 
 
 class Positions(Struct, frozen=True):

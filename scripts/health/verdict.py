@@ -78,7 +78,7 @@ def verdict(health: Health, limits: Limits) -> list[Alarm]:
 
 def _capture(health: Health, limits: Limits) -> Iterator[Alarm]:
     process = health.process("ingest")
-    if "ingest" in limits.expected and process.state != "running":
+    if "ingest" in limits.expected and process.state not in {"running", "starting"}:
         yield Alarm(name="capture", level="critical", text=_not_running(process, "capture", "daedalus ingest"))
     if process.state != "running":
         return

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from config.config import Settings, load_config
+from scripts.health.service import HealthService
 from scripts.supervisor.children import Ear, end_leftovers
 from scripts.supervisor.orders import STOP_ORDER, concerned, has_archive, last_pass, limits, orders
 from scripts.supervisor.policy import next_to_stop
@@ -27,8 +28,9 @@ log = get_log("supervisor")
 class Supervisor:
     """Keeps the children of the settings at work until it is told to stop."""
 
-    def __init__(self, settings: Settings, file: Path) -> None:
-        self._settings, self._file = settings, file
+    def __init__(self, settings: Settings, file: Path, *, log_format: str | None = None) -> None:
+        self._settings, self._file, self._log_format = settings, file, log_format
+        self._health = HealthService(settings)
         self._state = StateFile(settings.lake().state)
         self._ear, self._scale = Ear(), Scale()
         self._wards: dict[str, Ward] = {}
@@ -45,12 +47,15 @@ class Supervisor:
         if leftovers := end_leftovers(self._state.read(), within_s=stop_timeout_s):
             log.warning("children of a killed supervisor were ended", pids=leftovers)
         self._arrange()
+        self._health.start()
         notify(READY)
         try:
             self._tend(lambda: self._is_stopping)
             notify(STOPPING)
+            self._health.stop()  # that children end now is no alarm
             self._end_in_order()
         finally:
+            self._health.stop()
             self._ear.close()
         self._look()
         log.info("stopped")
@@ -97,7 +102,7 @@ class Supervisor:
 
     def _arrange(self, restarted: Collection[str] = ()) -> None:
         """Let exactly the children of the settings run."""
-        wanted = orders(self._settings, self._file)
+        wanted = orders(self._settings, self._file, log_format=self._log_format)
         if "sync" in self._settings.supervisor.children and "sync" not in wanted:
             log.info("sync is left out: storage.archive names no place to synchronise with")
         for name, ward in self._wards.items():
@@ -123,6 +128,9 @@ class Supervisor:
         else:
             settings, old = load_config(self._file), self._settings
             self._settings = settings
+            self._health.stop()
+            self._health = HealthService(settings)
+            self._health.start()
             self._arrange(concerned(old, settings))
             log.info("settings reloaded")
         notify(READY)
@@ -136,7 +144,8 @@ class Supervisor:
 
         self._tend(all_ended)
         if "sync" in self._wards and has_archive(self._settings):
-            last = self._wards["sync"] = Ward(last_pass(self._settings, self._file), limits(self._settings, "sync"))
+            order = last_pass(self._settings, self._file, log_format=self._log_format)
+            last = self._wards["sync"] = Ward(order, limits(self._settings, "sync"))
             last.attend(self._ear)
             last.policy.expect_end(time.monotonic())
             self._tend(lambda: last.policy.state == "off")

@@ -17,15 +17,15 @@ _NOT_OF = {
 }
 
 
-def orders(settings: Settings, file: Path) -> dict[str, Order]:
+def orders(settings: Settings, file: Path, *, log_format: str | None = None) -> dict[str, Order]:
     """The children that should run, by name."""
     wanted = [name for name in settings.supervisor.children if name != "sync" or has_archive(settings)]
-    return {name: _order(settings, name, _arguments(file, name)) for name in wanted}
+    return {name: _order(settings, name, _arguments(file, name, log_format)) for name in wanted}
 
 
-def last_pass(settings: Settings, file: Path) -> Order:
+def last_pass(settings: Settings, file: Path, *, log_format: str | None = None) -> Order:
     """Synchronise what is there, once."""
-    return _order(settings, "sync", ["sync", "-c", str(file), "--mode", "once"])
+    return _order(settings, "sync", ["sync", "-c", str(file), *_logging(log_format), "--mode", "once"])
 
 
 def has_archive(settings: Settings) -> bool:
@@ -55,10 +55,13 @@ def _of(settings: Settings, name: str) -> dict[str, Any]:
     return settings.model_dump(exclude=_NOT_OF[name])
 
 
-def _arguments(file: Path, name: str) -> list[str]:
-    if name == "sync":
-        return ["sync", "-c", str(file), "--mode", "continuous"]
-    return [name, "-c", str(file)]
+def _arguments(file: Path, name: str, log_format: str | None) -> list[str]:
+    mode = ["--mode", "continuous"] if name == "sync" else []
+    return [name, "-c", str(file), *_logging(log_format), *mode]
+
+
+def _logging(log_format: str | None) -> list[str]:
+    return ["--log-format", log_format] if log_format else []
 
 
 def _order(settings: Settings, name: str, arguments: list[str]) -> Order:

@@ -14,6 +14,7 @@ import pytest
 from scripts.health.facts import Health
 from scripts.health.look import look
 from scripts.health.verdict import verdict
+from scripts.supervisor import readings
 from shared.partitioning import Lake
 from tests.scripts.health.examples import limits
 
@@ -115,6 +116,19 @@ def test_a_capture_that_lives_and_says_nothing(lake: Lake) -> None:
     assert silent.queue_percent is None
 
 
+def test_a_child_that_has_not_spoken_yet_is_starting(lake: Lake, ended: int) -> None:
+    """A recovery takes its time, and the file is still that of the run before."""
+    captures(lake, pid=ended, ago_s=100)
+    say(lake, "supervisor.json", children={"ingest": {"pid": os.getpid(), "state": "running", "restarts": 1}})
+    health = seen(lake)
+    process = health.process("ingest")
+    assert (process.state, process.pid, process.restarts) == ("starting", os.getpid(), 1)
+    assert health.queue_percent is None
+    assert [alarm for alarm in verdict(health, limits()) if alarm.name == "capture"] == []
+    say(lake, "supervisor.json", children={"ingest": {"pid": ended, "state": "waiting", "restarts": 1}})
+    assert states(seen(lake))["ingest"] == "gone"
+
+
 def test_a_watcher_may_be_busy_for_long(lake: Lake) -> None:
     say(lake, "watcher.json")
     assert states(seen(lake, later_s=9999))["watch"] == "running"
@@ -189,12 +203,17 @@ def test_the_archive_as_sync_says_it(lake: Lake) -> None:
     assert archive.last_problem is None
 
 
-def test_the_machine_as_the_supervisor_reads_it_while_that_is_fresh(lake: Lake) -> None:
-    machine = {"temperature_c": 81.5, "throttled": None, "memory_available_mb": 512.0, "disk_free_mb": 1.0}
+def test_the_machine_of_now(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = readings.Machine(temperature_c=81.5, throttled=0x50001, memory_available_mb=512.0, disk_free_mb=1.0)
+    monkeypatch.setattr(readings, "machine", lambda _: found)
+    machine = seen(lake).machine
+    assert (machine.temperature_c, machine.memory_available_mb) == (81.5, 512.0)
+    assert machine.throttled == "under-voltage now: use a stronger power supply or a shorter cable"
+
+
+def test_restarts_as_the_supervisor_counts_them(lake: Lake) -> None:
+    machine = {"temperature_c": None, "throttled": None, "memory_available_mb": None, "disk_free_mb": None}
     child = {"pid": 7, "state": "running", "started_wall_ns": 1, "restarts": 3, "last_exit": -9, "memory_mb": 1.0}
     say(lake, "supervisor.json", children={"watch": child}, machine=machine)
     say(lake, "watcher.json")
-    health = seen(lake)
-    assert (health.machine.temperature_c, health.machine.throttled) == (81.5, None)
-    assert health.process("watch").restarts == 3
-    assert seen(lake, later_s=60).machine.temperature_c is None
+    assert seen(lake).process("watch").restarts == 3

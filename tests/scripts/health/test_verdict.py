@@ -102,7 +102,7 @@ def test_the_text_says_what_since_when_and_what_to_do() -> None:
 
 
 AGES = st.one_of(st.none(), st.floats(0, 1e12))
-STATES = st.sampled_from(["running", "silent", "gone", "never", "unreadable"])
+STATES = st.sampled_from(["running", "starting", "silent", "gone", "never", "unreadable"])
 
 
 @st.composite
