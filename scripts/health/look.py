@@ -12,14 +12,12 @@ from scripts.health import state_files as files
 from scripts.health.backlog import days_left, growth_bytes_per_day, publications, watcher_lag
 from scripts.health.facts import Archive, Channel, DiskUse, Feed, Health, Journals, Machine, Process
 from scripts.supervisor import readings
-from scripts.supervisor.readings import explained
 from shared.partitioning import Lake
 
 _SILENT_BEATS = 6  # heartbeats that may be missed before a process that lives is said to be silent
 _SILENT_S_MIN = 30.0
 _CLOCK_BACK_S = 5.0
 _PID_TOLERANCE_S = 2.0
-_NOW_BITS = 0xFFFF  # of throttling; those above tell of the time since boot
 
 
 def look(lake: Lake, *, now_ns: int) -> Health:
@@ -202,9 +200,8 @@ def _existing(folder: Path) -> Path:
 
 
 def _machine(found: readings.Machine) -> Machine:
-    """Of what slows it down, what does so now."""
     return Machine(
         temperature_c=found.temperature_c,
-        throttled="; ".join(explained((found.throttled or 0) & _NOW_BITS)) or None,
+        throttled="; ".join(found.throttled or ()) or None,
         memory_available_mb=found.memory_available_mb,
     )

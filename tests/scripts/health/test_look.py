@@ -204,11 +204,12 @@ def test_the_archive_as_sync_says_it(lake: Lake) -> None:
 
 
 def test_the_machine_of_now(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = readings.Machine(temperature_c=81.5, throttled=0x50001, memory_available_mb=512.0, disk_free_mb=1.0)
+    reasons = ["under-voltage now", "warm now"]
+    found = readings.Machine(81.5, reasons, throttled_bits=0x50009, memory_available_mb=512.0, disk_free_mb=1.0)
     monkeypatch.setattr(readings, "machine", lambda _: found)
     machine = seen(lake).machine
     assert (machine.temperature_c, machine.memory_available_mb) == (81.5, 512.0)
-    assert machine.throttled == "under-voltage now: use a stronger power supply or a shorter cable"
+    assert machine.throttled == "under-voltage now; warm now"
 
 
 def test_restarts_as_the_supervisor_counts_them(lake: Lake) -> None:
