@@ -16,6 +16,7 @@ from scripts.supervisor.policy import next_to_stop
 from scripts.supervisor.readings import Scale, explained, machine
 from scripts.supervisor.state import StateFile
 from scripts.supervisor.ward import Ward
+from shared.errors import DaedalusError
 from shared.log import get_log
 from shared.notify import READY, STOPPING, WATCHDOG, notify, reloading
 
@@ -123,10 +124,14 @@ class Supervisor:
     def _reload(self) -> None:
         self._is_asked_to_reload = False
         notify(reloading())
-        if problem := refused(self._file):
+        try:
+            settings, old = load_config(self._file), self._settings
+            problem = refused(self._file)
+        except DaedalusError as error:  # the file may change while it is judged, so it is not read again after that
+            problem = error.line()
+        if problem:
             log.error("settings refused; the old ones stay", file=str(self._file), problem=problem)
         else:
-            settings, old = load_config(self._file), self._settings
             self._settings = settings
             self._health.stop()
             self._health = HealthService(settings)
