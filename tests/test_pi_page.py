@@ -40,7 +40,16 @@ def refusal(words: list[str]) -> str:
 
 
 def test_the_page_names_commands() -> None:
-    assert {line.split()[0] for line in commands()} >= {"config", "demo", "ingest", "check", "sync"}
+    assert {line.split()[0] for line in commands()} >= {
+        "config",
+        "demo",
+        "ingest",
+        "gaps",
+        "check",
+        "status",
+        "service",
+        "sync",
+    }
 
 
 @pytest.mark.parametrize("line", commands())
