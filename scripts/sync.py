@@ -1,8 +1,9 @@
 """`daedalus sync`: settings to the synchronisation of the lake with its archive, and nothing else."""
 
+import os
 import signal
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -23,7 +24,8 @@ from storage.sync import StorageSync, SyncOptions
 from storage.sync_plan import Plan, Selection
 from storage.sync_report import Onlooker, SyncReport
 
-EXIT_NOT_DONE = 1
+EXIT_NOT_DONE, EXIT_INTERRUPTED = 1, 130
+_PATIENCE_S = 10.0  # for requests that are under way when we are to end
 _SHOWN_MAX = 20
 
 
@@ -73,19 +75,19 @@ def sync(
     """
     settings = load_config(config)
     configure_log(settings, log_format)
-    selection = selection_of(settings, channels, since)
-    options = sync_options(settings, selection, bandwidth_limit_mb_s=bandwidth_limit, full_scan=full_scan)
+    options = sync_options(settings, selection_of(settings, channels, since), full_scan=full_scan)
+    if bandwidth_limit:
+        options = replace(options, bandwidth_bytes_per_s=bandwidth_limit * 1e6)
     store = object_store(settings.storage.archive.options(), root=settings.lake().raw)
+    deletes = settings.sync.delete_after_verify if delete_after_verify is None else delete_after_verify
+    if keep_days is not None and not deletes:
+        raise typer.BadParameter("--keep-days removes nothing alone: add --delete-after-verify, or leave it out")
     retention = None
-    if settings.sync.delete_after_verify if delete_after_verify is None else delete_after_verify:
+    if deletes and direction is not Direction.down:
         from scripts.sync_retention import Retention  # here: refining, which it asks, takes long to import
 
         retention = Retention(settings, store, keep_days=keep_days)
-    elif keep_days is not None:
-        raise typer.BadParameter("--keep-days removes nothing alone: add --delete-after-verify, or leave it out")
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    stopped = _stopped_by_signals()
 
     def syncing(onlooker: Onlooker | None = None) -> StorageSync:
         return StorageSync(settings.lake(), store, options, disk=Disk(), onlooker=onlooker)
@@ -94,18 +96,32 @@ def sync(
         _print_plan(syncing().plan(direction.value), store.name, direction)
     elif mode is Mode.continuous:
         notify(READY)
-        syncing().run(
-            direction.value,
-            interval or settings.sync.interval_s,
-            stopped,
-            then=retention.at_times if retention else None,
-        )
+        then = retention.at_times if retention else None
+        syncing().run(direction.value, interval or settings.sync.interval_s, stopped, then=then)
     else:
         with progress() as onlooker:
             report = syncing(onlooker).run_once(direction.value, stopped=stopped)
         _print_report(report, store.name)
-        if not report.is_complete or (retention and not stopped.is_set() and not retention.now()):
+        if stopped.is_set():
+            raise typer.Exit(EXIT_INTERRUPTED)
+        if not report.is_complete or (retention and not retention.now()):
             raise typer.Exit(EXIT_NOT_DONE)
+
+
+def _stopped_by_signals() -> threading.Event:
+    """Set by SIGTERM and Ctrl-C. A request that hangs does not keep the process: what it sent is proven next time."""
+    stopped = threading.Event()
+
+    def stop(*_: object) -> None:
+        if not stopped.is_set():
+            stopped.set()
+            patience = threading.Timer(_PATIENCE_S, os._exit, [EXIT_INTERRUPTED])
+            patience.daemon = True
+            patience.start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    return stopped
 
 
 def selection_of(settings: Settings, channels: list[str] | None, since: str | None) -> Selection:
@@ -121,9 +137,7 @@ def selection_of(settings: Settings, channels: list[str] | None, since: str | No
     )
 
 
-def sync_options(
-    settings: Settings, selection: Selection, *, bandwidth_limit_mb_s: float | None = None, full_scan: bool = False
-) -> SyncOptions:
+def sync_options(settings: Settings, selection: Selection, *, full_scan: bool = False) -> SyncOptions:
     """What the settings say of synchronisation, as plain values. Raises: SettingsInvalid: there is no archive."""
     place: Any = settings.storage.archive
     if place.type == "local":
@@ -131,7 +145,7 @@ def sync_options(
             "storage.archive names no archive",
             hint="Set storage.archive to {type: s3, bucket: ...} or {type: folder, path: ...}; see docs/sync.md",
         )
-    limit = bandwidth_limit_mb_s or settings.sync.bandwidth_limit_mb_s
+    limit = settings.sync.bandwidth_limit_mb_s
     name = (
         f"folder {place.path}" if place.type == "folder" else f"s3 {place.endpoint_url} {place.bucket} {place.prefix}"
     )
@@ -174,5 +188,3 @@ def _print_report(report: SyncReport, archive: str) -> None:
     ]
     told = "; ".join(part for part in (*done, *wrong) if part)
     typer.echo(f"{archive}: {'NOT DONE: ' if any(wrong) else ''}{told}")
-    for line in report.problems[:_SHOWN_MAX]:
-        typer.echo(f"  {line}")

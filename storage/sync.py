@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from threading import Event
 
 from filelock import FileLock
@@ -174,7 +175,7 @@ class StorageSync:
         files, size_bytes = ledger.backlog(self._options.selection)
         self._told.expect(files, size_bytes)
         if files or ledger.removable(count=1) or ledger.is_due() or self._wants_scan():
-            with self._lease.kept():
+            with self._lease.kept(sleep=partial(_sleep, stopped)):
                 self._go_up(ledger, changes, crew, stopped, is_last=is_last)
 
     def _go_up(self, ledger: Ledger, changes: Changes, crew: Crew, stopped: Event, *, is_last: bool) -> None:
@@ -271,3 +272,8 @@ class StorageSync:
             yield ledger
         finally:
             ledger.close()
+
+
+def _sleep(stopped: Event, seconds: float) -> None:
+    if stopped.wait(seconds):
+        raise Interrupted
