@@ -43,7 +43,7 @@ class Source:
                     raise _unfit(path, f"it has other columns than {kind.name} has today")
                 if facts.get(b"daedalus.table", b"").decode() != kind.name or not all(self._told):
                     raise _unfit(path, f"it does not say that it holds {kind.name}, and how much of it")
-                keys = pl.DataFrame(file.read(columns=list(Key._fields)))
+                keys = _keys(file.read(columns=list(Key._fields), use_threads=False))
         except (pa.ArrowException, OSError) as error:
             raise _unfit(path, f"it cannot be read: {str(error).splitlines()[0][:120]}") from error
         bytes_per_row = max(1, sum(metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups)))
@@ -55,7 +55,8 @@ class Source:
         self.first: datetime = keys.select(pl.col("capture_ts").min()).item()
         self._is_sorted = _order(keys) is None
         self._batches: Iterator[pa.Table] = iter(())
-        self.head = Rows(kind.ready_schema.empty_table())
+        self._nothing = Rows(pa.Table.from_batches([], kind.ready_schema))
+        self.head = self._nothing
         self._is_open = False
 
     def fill(self) -> bool:
@@ -63,6 +64,7 @@ class Source:
         if not self._is_open:
             self._is_open, self._batches = True, self._read()
         while not self.head.count:
+            self.head = self._nothing  # an empty rest would hold the memory of all that was taken from it
             batch = next(self._batches, None)
             if batch is None:
                 return False
@@ -93,7 +95,7 @@ class Rows:
 
     def __init__(self, rows: pa.Table) -> None:
         self._rows = rows
-        self._keys = pl.DataFrame(rows.select(list(Key._fields)))
+        self._keys = _keys(rows)
 
     @property
     def count(self) -> int:
@@ -143,8 +145,14 @@ def merged(sources: Sequence[Source]) -> Iterator[pa.Table]:
 
 def sorted_rows(rows: pa.Table) -> pa.Table:
     """The rows ascending by `Key`."""
-    order = _order(pl.DataFrame(rows.select(list(Key._fields))))
+    order = _order(_keys(rows))
     return rows if order is None else rows.take(order)
+
+
+def _keys(rows: pa.Table) -> pl.DataFrame:
+    found = pl.from_arrow(rows.select(list(Key._fields)))
+    assert isinstance(found, pl.DataFrame)
+    return found
 
 
 def _order(keys: pl.DataFrame) -> pa.Array | None:

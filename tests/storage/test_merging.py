@@ -77,6 +77,16 @@ def test_files_that_follow_each_other_are_opened_one_after_the_other(tmp_path):
     assert most <= 1
 
 
+def test_memory_does_not_grow_with_the_files(tmp_path):
+    keys = [[(100_000 * at + row, "a", row) for row in range(20_000)] for at in range(20)]
+    sources = [Source(segment(tmp_path / f"{at}.parquet", part, group_rows=5000), KIND) for at, part in enumerate(keys)]
+    begun, sizes, most = pa.total_allocated_bytes(), 0, 0
+    for rows in merged(sources):
+        sizes += rows.nbytes
+        most = max(most, pa.total_allocated_bytes() - begun)
+    assert most < sizes / 4
+
+
 @pytest.mark.parametrize("what", ["rows", "hash", "table", "columns", "empty", "text"])
 def test_a_file_that_is_not_what_it_says_is_refused_by_name(tmp_path, what):
     path = segment(tmp_path / "x.parquet", [(1, "a", 1), (2, "a", 2)])
