@@ -1,6 +1,7 @@
 """`daedalus compact` at the prompt: what it prints, refuses, and leaves alone."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from scripts.cli import main
 from shared.partitioning import Lake
 from storage.locks import hold
+from tests.small_disk import small_disk  # noqa: F401
 from tests.storage.captured import two_runs
 from tests.storage.many_files import files, many_files
 
@@ -95,12 +97,11 @@ def test_ndjson_stays_and_is_counted(tmp_path, capsys):
     assert files(lake) == before
 
 
-def test_a_lake_that_cannot_be_written_is_one_line(lake, capsys, monkeypatch):
-    def refused(*_: object) -> None:
-        raise OSError(30, "Read-only file system", str(lake.raw))
-
-    monkeypatch.setattr("storage.compaction.pq.ParquetWriter", refused)
+def test_a_lake_that_cannot_be_written_is_one_line(original, small_disk, capsys):  # noqa: F811
+    shutil.copytree(original.raw, small_disk / "raw")
+    lake = configured(small_disk)
     before = files(lake)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     code, lines = compact(lake, capsys)
     assert code == 2
     assert len(lines) == 1
