@@ -152,8 +152,12 @@ class StorageSync:
         if others_only:
             down.run_others()
             return
+        coming = down.planned(everything=self._options.full_scan)
+        if not coming.is_refined:
+            down.run(coming)
+            return
         with self._watcher_kept_out():
-            down.run(down.planned(everything=self._options.full_scan))
+            down.run(down.planned(everything=self._options.full_scan))  # as it stands while nobody works on it
 
     def _down(self, ledger: Ledger, crew: Crew, stopped: Event) -> DownPass:
         return DownPass(

@@ -46,6 +46,11 @@ class Coming:
     """Those gone by, by day, with their etags."""
 
     @property
+    def is_refined(self) -> bool:
+        """Whether something of it is what a watcher works on."""
+        return any(named(found.key).stage > Stage.LOGS for found in self.downloads)
+
+    @property
     def files(self) -> int:
         """How many objects."""
         return len(self.downloads) + len(self.logs)

@@ -154,14 +154,22 @@ def test_a_machine_gets_what_others_captured_and_never_what_it_removed_itself(fo
     assert objects_of(folder_store).keys() >= own
 
 
-def test_nothing_is_brought_under_a_watcher(folder_store, tmp_path):
+def test_nothing_but_bronze_is_brought_under_a_watcher(folder_store, tmp_path):
     lake = two_runs(tmp_path / "lake")
+    refined(lake)
     StorageSync(lake, folder_store).run_once()
-    (lake.state / "etl").mkdir()
+    bronze = lake.path_of(next(key for key in sums_of(lake) if key.startswith("raw/ready/")))
+    silver = lake.path_of(next(key for key in sums_of(lake) if key.startswith("processed/silver/")))
     lock = hold(lake.state / "etl" / "watcher.lock", hint="x")
+    bronze.unlink()
+    assert StorageSync(lake, folder_store).run_once("down").downloaded_files == 1
+    assert bronze.exists()
+    silver.unlink()
     with pytest.raises(LakeLocked, match="in use"):
         StorageSync(lake, folder_store).run_once("down")
     lock.release()
+    assert StorageSync(lake, folder_store).run_once("down").is_complete
+    assert silver.exists()
 
 
 def test_a_file_that_changed_here_is_told_and_left(folder_store, tmp_path):
