@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from shared.errors import (
     ObjectConflict,
@@ -48,10 +49,10 @@ _ABSENT = {"NoSuchKey", "404", "NotFound"}
 
 @contextmanager
 def translated(place: str, *, is_conditional: bool = False) -> Iterator[None]:
-    """Errors of botocore as `StorageFailed` about `place`; with a condition, a missing object is a conflict."""
+    """Errors of botocore, and of urllib3 below it, as ours about `place`; with a condition, a missing object is a conflict."""
     try:
         yield
-    except (boto.BotoCoreError, boto.ClientError, ResponseParserError, RecursionError) as error:
+    except (boto.BotoCoreError, boto.ClientError, ResponseParserError, RecursionError, HTTPError) as error:
         raise failure(error, place, is_conditional=is_conditional) from error
 
 
@@ -66,7 +67,7 @@ def failure(error: Exception, place: str, *, is_conditional: bool = False) -> St
             )
         case boto.IncompleteReadError() | boto.FlexibleChecksumError():
             return ObjectDamaged(place, "the content that came is not whole")
-        case boto.ResponseStreamingError():
+        case boto.ResponseStreamingError() | HTTPError():  # urllib3's own comes through where the answer is small
             return StorageUnreachable(place, "the answer broke off")
         case boto.HTTPClientError() | boto.ConnectionError():
             return StorageUnreachable(place, f"no answer ({type(error).__name__})")
