@@ -63,14 +63,32 @@ class Asked:
 Rule = Callable[[Asked], Fault | None]
 
 
+def suffers(asked: Asked, fault: Fault) -> bool:
+    """Whether that can go wrong with a request."""
+    match fault:
+        case Fault.RESET_UPLOAD | Fault.CUT_UPLOAD:
+            return asked.size_bytes > 1
+        case Fault.FLIPPED_UPLOAD:
+            return asked.stores and asked.size_bytes > 0
+        case Fault.CUT_ANSWER:
+            return asked.method == "GET"
+        case Fault.SHORT_ANSWER | Fault.FLIPPED_ANSWER:
+            return asked.method == "GET" and not asked.is_listing
+        case Fault.LOST:
+            return asked.stores
+        case Fault.STALE:
+            return asked.is_listing
+    return True
+
+
 def mixed(seed: int, *, share: float) -> Rule:
     """Every kind of fault, at this share of the requests."""
     rng, lock = random.Random(seed), threading.Lock()
     kinds = [fault for fault in Fault if fault is not Fault.SKEWED]  # a person has to act on that one
 
-    def chosen(_: Asked) -> Fault | None:
+    def chosen(asked: Asked) -> Fault | None:
         with lock:
-            return rng.choice(kinds) if rng.random() < share else None
+            return rng.choice([kind for kind in kinds if suffers(asked, kind)]) if rng.random() < share else None
 
     return chosen
 
@@ -88,17 +106,7 @@ class Misbehaving:
         """What to do with a request; a kind that it cannot suffer does nothing."""
         self.requests[asked.method] += 1
         found = self.rule(asked) if self.rule else None
-        fits = {
-            Fault.RESET_UPLOAD: asked.size_bytes > 1,
-            Fault.CUT_UPLOAD: asked.size_bytes > 1,
-            Fault.FLIPPED_UPLOAD: asked.stores and asked.size_bytes > 0,
-            Fault.CUT_ANSWER: asked.method == "GET",
-            Fault.SHORT_ANSWER: asked.method == "GET" and not asked.is_listing,
-            Fault.FLIPPED_ANSWER: asked.method == "GET" and not asked.is_listing,
-            Fault.LOST: asked.stores,
-            Fault.STALE: asked.is_listing,
-        }
-        if found is None or not fits.get(found, True):
+        if found is None or not suffers(asked, found):
             return None
         self.done[found] += 1
         return found

@@ -130,7 +130,7 @@ def test_what_goes_up_is_there_whole_and_once(
     ready: Lake, tmp_path: Path, bucket: Bucket, proxy: Misbehaving, fault: Fault
 ) -> None:
     lake = copied(ready, tmp_path)
-    proxy.rule = at_first(fault, 3)
+    proxy.rule = at_first(fault, 1 if fault is Fault.SKEWED else 3)  # after that one nothing goes on
     sync = StorageSync(lake, through(proxy, bucket))
     if fault is Fault.SKEWED:
         with pytest.raises(StorageRefused, match="clock"):
@@ -145,7 +145,7 @@ def test_a_day_of_everything(ready: Lake, tmp_path: Path, bucket: Bucket, proxy:
     lake = copied(ready, tmp_path)
     proxy.rule = mixed(seed, share=0.2)
     persistent(StorageSync(lake, through(proxy, bucket)))
-    assert sum(proxy.done.values()) > 3
+    assert sum(proxy.done.values()) > 2
     proxy.rule = None
     assert bucket.sums() == sums_of(lake)
     assert StorageSync(lake, through(proxy, bucket)).run_once("up").uploaded_files == 0
