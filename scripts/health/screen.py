@@ -43,7 +43,7 @@ def _alarms(alarms: Sequence[Alarm]) -> Table:
 
 
 def _processes(health: Health) -> Table:
-    table = _table("process", "state", "pid", "up", "memory", "restarts")
+    table = _table("process", "state", "pid", "up", "memory", "restarts", gap=2)
     for each in health.processes:
         style = {"running": "", "never": "dim"}.get(each.state, "red")
         memory = f"{each.memory_mb:,.0f} MB" if each.memory_mb is not None else _NOTHING
@@ -166,15 +166,16 @@ def _machine(machine: Machine) -> str:
     parts = []
     if machine.temperature_c is not None:
         parts.append(f"{machine.temperature_c:.0f} °C")
-        parts.append(machine.throttled or "not throttled")
+    if machine.throttled:
+        parts.append(machine.throttled)
     if machine.memory_available_mb is not None:
         parts.append(f"{machine.memory_available_mb:,.0f} MB of memory free")
     return ", ".join(parts) or "it does not say"
 
 
-def _table(first: str, *others: str) -> Table:
+def _table(first: str, *others: str, gap: int = 1) -> Table:
     """A table whose first column stands left, the others right."""
-    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 0, 0, gap), header_style="bold")
     table.add_column(first, no_wrap=True)
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
