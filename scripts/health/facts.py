@@ -48,7 +48,9 @@ class Feed(Struct, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(description="source and exchange, as native:kraken")]
     last_row_age_s: Annotated[float | None, Meta(description="of any channel; null where nothing has come yet")]
-    reconnects: Annotated[int, Meta(description="connections lost since capture started")]
+    reconnects: Annotated[
+        int, Meta(description="connections that ended since capture started, attempts that failed included")
+    ]
     rows_given_up: Annotated[int, Meta(description="under load, each inside a gap")]
     rejects: Annotated[int, Meta(description="rows kept in the rejects table")]
     channels: Annotated[list[Channel], Meta(description="see below")]

@@ -123,7 +123,12 @@ METRICS = (
         "streams_interrupted", "gauge", "symbols without a row since an interruption", lambda it: it.interrupted
     ),
     _of_channels("gaps_open", "gauge", "gaps of this run that nothing has filled", lambda it: it.gaps_open),
-    _of_feeds("reconnects_total", "counter", "connections lost since capture started", lambda it: it.reconnects),
+    _of_feeds(
+        "reconnects_total",
+        "counter",
+        "connections that ended since capture started, attempts that failed included",
+        lambda it: it.reconnects,
+    ),
     _of_feeds("rows_given_up_total", "counter", "rows given up under load, each in a gap", lambda it: it.rows_given_up),
     _of_feeds("rejects_total", "counter", "rows kept in the rejects table", lambda it: it.rejects),
     _gauge(
