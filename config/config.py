@@ -64,7 +64,7 @@ def load_config(path: Path | str = DEFAULT_FILE, *, environment: Mapping[str, st
     settings, problems = _validated(data, file)
     if settings is None:
         raise SettingsRefused(problems)
-    if problems := list(_not_in_this_version(settings, file)):
+    if problems := list(_impossible(settings, file)):
         raise SettingsRefused(problems)
     if secrets_in(written, tree=Settings) and _is_world_readable(file):
         notices.append(
@@ -89,13 +89,12 @@ def _validated(data: Any, file: Path) -> tuple[Settings | None, list[str]]:
         return None, problems_of(error, file=file, data=data, tree=Settings)
 
 
-def _not_in_this_version(settings: Settings, file: Path) -> Iterator[str]:
-    for name in ("ingestion_storage", "etl_storage_input", "etl_storage_output"):
-        if getattr(settings.storage, name).type != "local":
-            yield (
-                f"{file}: storage.{name}.type: found s3, expected local: "
-                "S3 comes with synchronisation and is not available in this version"
-            )
+def _impossible(settings: Settings, file: Path) -> Iterator[str]:
+    if settings.storage.ingestion_storage.type != "local":
+        yield (
+            f"{file}: storage.ingestion_storage.type: found s3, expected local: a journal has to be synced to a disk "
+            "message by message, which no bucket does; set storage.archive and run `daedalus sync` beside"
+        )
 
 
 def _legacy_notices(section: Section, path: tuple[str | int, ...] = ()) -> Iterator[str]:

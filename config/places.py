@@ -144,11 +144,11 @@ class Storage(Section):
     """Where bronze is written, where refining reads and writes, and the folders on this machine."""
 
     ingestion_storage: Place = LocalPlace()
-    """Where ingestion writes; in this version `type: local` only."""
-    etl_storage_input: Place = LocalPlace()
-    """Where refining reads; in this version `type: local` only."""
-    etl_storage_output: Place = LocalPlace()
-    """Where refining writes; in this version `type: local` only."""
+    """Where ingestion writes: `type: local` only, since a journal has to be synced to a disk; see `archive`."""
+    etl_storage_input: Archive = LocalPlace()
+    """Where bronze for refining comes from: another machine's archive, brought into the folders below; or local."""
+    etl_storage_output: Archive = LocalPlace()
+    """Where silver, gold and checkpoints go after each run, and come from at its start; or local."""
     archive: Archive = LocalPlace()
     """Where `daedalus sync` keeps the lake in safety: s3, or a folder of another disk; local: nowhere."""
     paths: Paths = Paths()

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event
+from typing import Protocol
 
 import msgspec
 
-from etl.core.executor import TransformExecutor
 from etl.core.streams import StreamResult
 from shared.disk import Disk
 from shared.errors import LakeUnusable
@@ -44,8 +44,15 @@ class Status:
             self._warned = True
 
 
+class Runs(Protocol):
+    """What a watcher watches with: a `TransformExecutor`, or what brings and sends around one."""
+
+    def run(self) -> list[StreamResult]:
+        """Process everything that is new."""
+
+
 def watch(
-    executor: TransformExecutor,
+    executor: Runs,
     *,
     poll_interval_s: float,
     stopped: Event,

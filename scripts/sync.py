@@ -19,7 +19,7 @@ from shared.errors import SettingsInvalid
 from shared.log import get_log, is_json
 from shared.notify import READY, notify
 from shared.rows import ROW_TYPES
-from storage.factory import object_store
+from storage.factory import object_store, place_name
 from storage.sync import StorageSync, SyncOptions
 from storage.sync_plan import Plan, Selection
 from storage.sync_report import Onlooker, SyncReport
@@ -146,11 +146,8 @@ def sync_options(settings: Settings, selection: Selection, *, full_scan: bool = 
             hint="Set storage.archive to {type: s3, bucket: ...} or {type: folder, path: ...}; see docs/sync.md",
         )
     limit = settings.sync.bandwidth_limit_mb_s
-    name = (
-        f"folder {place.path}" if place.type == "folder" else f"s3 {place.endpoint_url} {place.bucket} {place.prefix}"
-    )
     return SyncOptions(
-        archive=name,
+        archive=place_name(place.options()),
         selection=selection,
         files_at_once=settings.sync.files_at_once,
         bandwidth_bytes_per_s=limit * 1e6 if limit else None,

@@ -18,6 +18,7 @@ from etl.watcher import Status, told
 from etl.watcher import watch as run_watcher
 from scripts.bar_sets import bar_sets, candle_intervals
 from scripts.config_commands import ConfigFile
+from scripts.elsewhere import Refining, refining
 from scripts.features_options import feature_options
 from scripts.log_options import LogFormatOption, configure_log
 from scripts.stream_options import streams_of
@@ -50,22 +51,26 @@ def watch(
     at_first_compiling(lambda: get_log("watch").info("first start of this version: compiling takes a minute or more"))
     only = streams_of(exchange, symbol)
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else None
-    executor = TransformExecutor(etl_options(settings, only=only), workers=pool)
+
+    def make() -> TransformExecutor:
+        return TransformExecutor(etl_options(settings, only=only), workers=pool)
+
     try:
-        if once or end_of_data or exchange or symbol:
-            for result in executor.run(full_scan=full_scan, end_of_data=end_of_data):
-                typer.echo(_line(result))
-            return
-        if full_scan:
-            executor.run(full_scan=True)
-        _run_until_told(executor, settings)
+        with refining(settings, make) as executor:
+            if once or end_of_data or exchange or symbol:
+                for result in executor.run(full_scan=full_scan, end_of_data=end_of_data):
+                    typer.echo(_line(result))
+                return
+            executor.keep_on()
+            if full_scan:
+                executor.run(full_scan=True)
+            _run_until_told(executor, settings)
     finally:
-        executor.close()
         if pool:
             pool.shutdown()
 
 
-def _run_until_told(executor: TransformExecutor, settings: Settings) -> None:
+def _run_until_told(executor: Refining, settings: Settings) -> None:
     """Watch until a signal. A service that is stopped has captured its last by then: SIGTERM looks once more."""
     stopped, looks_again = threading.Event(), threading.Event()
 

@@ -27,3 +27,14 @@ def object_store(place: Mapping[str, Any], *, root: Path) -> ObjectStore:
     from storage.s3_options import S3Options
 
     return S3Storage(S3Options(**options))
+
+
+def place_name(place: Mapping[str, Any]) -> str:
+    """What tells a place from all others, without secrets.
+
+    >>> place_name({"type": "s3", "endpoint_url": None, "bucket": "lake", "prefix": "pi", "secret_access_key": "x"})
+    's3 None lake pi'
+    """
+    if place["type"] == "s3":
+        return f"s3 {place['endpoint_url']} {place['bucket']} {place['prefix']}"
+    return f"{place['type']} {place.get('path', '')}"

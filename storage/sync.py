@@ -41,6 +41,8 @@ log = get_log("sync")
 class SyncOptions:
     """How a lake is synchronised."""
 
+    name: str = "sync"
+    """Of this among those of one lake: each has a ledger, a lock, a state file and a lease of its own."""
     archive: str = ""
     """Names the archive among all others: where it is another than last time, the ledger begins anew."""
     owner: str = "daedalus sync"
@@ -49,6 +51,8 @@ class SyncOptions:
     files_at_once: int = 8
     bandwidth_bytes_per_s: float | None = None
     unfinished_keep_s: float = 172_800.0
+    writes_manifests: bool = True
+    """false: another synchronisation with this archive writes them."""
     full_scan: bool = False
     """Look at everything in the archive first, and at every published name here."""
 
@@ -68,10 +72,12 @@ class StorageSync:
     ) -> None:
         self._lake, self._store, self._options = lake, store, options or SyncOptions()
         self._disk, self._clock = disk or Disk(), clock or SystemClock()
-        self._folder = lake.state / "sync"
-        self._told = Told(lake.state / "sync.json", clock=self._clock, onlooker=onlooker)
-        self._lease = Lease(store, LEASE, owner=self._options.owner, ttl_s=_LEASE_S, clock=self._clock)
-        self._has_met = self._has_swept = False
+        name = self._options.name
+        self._folder = lake.state / name
+        self._told = Told(lake.state / f"{name}.json", clock=self._clock, onlooker=onlooker)
+        lease = LEASE if name == "sync" else f"leases/{name}"
+        self._lease = Lease(store, lease, owner=self._options.owner, ttl_s=_LEASE_S, clock=self._clock)
+        self._has_met = self._has_swept = self._has_followed = False
         self._gone_by: dict[str, str] = {}
 
     def plan(self, direction: Direction = "up") -> Plan:
@@ -133,17 +139,19 @@ class StorageSync:
         self._told.begin(direction)
         with Crew(self._options.files_at_once) as crew:
             try:
-                if direction != "up":
+                if direction == "follow":
+                    self._follow(ledger, crew, stopped)
+                elif direction != "up":
                     self._bring(ledger, crew, stopped, others_only=direction == "both")
-                if direction != "down":
+                if direction in {"up", "both"}:
                     self._send(ledger, crew, stopped, is_last=is_last)
             except Interrupted:
                 log.info("stopped; what is under way is gone on with next time")
         report = self._told.report
-        if direction != "down":
+        if direction in {"up", "both"}:
             report.conflicting_files += ledger.aside("conflict")
             report.missing_files += ledger.aside("missing") + ledger.aside("damaged")
-        backlog = (0, 0) if direction == "down" else ledger.backlog(self._options.selection)
+        backlog = ledger.backlog(self._options.selection) if direction in {"up", "both"} else (0, 0)
         self._told.end(backlog=backlog)
         return report
 
@@ -158,6 +166,19 @@ class StorageSync:
             return
         with self._watcher_kept_out():
             down.run(down.planned(everything=self._options.full_scan))  # as it stands while nobody works on it
+
+    def _follow(self, ledger: Ledger, crew: Crew, stopped: Event) -> None:
+        """Bring the bronze that is new, by its logs; the first time, and when some has moved, by a look at everything.
+
+        Every file is here before a log names it, so a watcher may be at work.
+        """
+        assert self._options.selection.tiers == {"bronze"}
+        down = self._down(ledger, crew, stopped)
+        if self._has_followed:
+            down.run_others(captures_here=False)
+        else:
+            down.run(down.planned(everything=True))
+        self._has_followed = self._told.report.is_complete
 
     def _down(self, ledger: Ledger, crew: Crew, stopped: Event) -> DownPass:
         return DownPass(
@@ -184,7 +205,8 @@ class StorageSync:
 
     def _go_up(self, ledger: Ledger, changes: Changes, crew: Crew, stopped: Event, *, is_last: bool) -> None:
         if not self._has_met or self._wants_scan():
-            if met(self._store, ledger, self._lake, full_scan=self._wants_scan()):
+            sends_bronze = "bronze" in self._options.selection.tiers
+            if met(self._store, ledger, self._lake, full_scan=self._wants_scan(), sends_bronze=sends_bronze):
                 changes.look()
                 self._told.expect(*ledger.backlog(self._options.selection))
             self._has_met = True
@@ -204,7 +226,7 @@ class StorageSync:
             sending.run()
             sending.remove_superseded()
         finally:
-            if self._lease.is_held:
+            if self._lease.is_held and self._options.writes_manifests:
                 sending.write_manifests(clock=self._clock, everything=is_last or stopped.is_set())
         self._sweep()
 

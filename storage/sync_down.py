@@ -112,20 +112,22 @@ class DownPass:
         if not coming.changed_here:
             self._gone_by.update(coming.manifests)
 
-    def run_others(self) -> None:
+    def run_others(self, *, captures_here: bool = True) -> None:
         """Bring bronze that other machines captured, and their logs: never again what was captured here."""
         logs = [found for found in self._listed([_LOGS]) if named(found.key).stage is Stage.LOGS]
         pieces = _by_log(self._longer(logs))
-        own = {path.name for path in log_paths(self._lake) if not self._ledger.fact(_FOREIGN + path.name)}
+        ours = log_paths(self._lake) if captures_here else []
+        own = {path.name for path in ours if not self._ledger.fact(_FOREIGN + path.name)}
         for name in sorted(name for name in pieces if name.endswith(SUFFIX) and name not in own):
             beside = self._lake.state / "sync" / name  # named only when the files that it names are here
+            self._disk.make_dirs(beside.parent)
             self._disk.remove(beside)
             self._bring_log(pieces[name], beside)
             entries = [entry for published in scan_log(beside) for entry in published]
             wanted = [Found(key=f"raw/ready/{each.path}", size_bytes=each.bytes, etag="") for each in entries]
             self._bring([found for found in wanted if self._is_wanted(found.key) and not self._path(found).exists()])
-            if self._told.report.put_off_files:
-                return
+            if not self._told.report.is_complete:
+                return  # the log would name what is not here
             with self._ledger.changing():
                 self._ledger.set_fact(_FOREIGN + name, "yes")
             self._bring_logs(pieces[name])

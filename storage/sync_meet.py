@@ -18,7 +18,7 @@ _MET = "met"
 log = get_log("sync")
 
 
-def met(store: ObjectStore, ledger: Ledger, lake: Lake, *, full_scan: bool) -> bool:
+def met(store: ObjectStore, ledger: Ledger, lake: Lake, *, full_scan: bool, sends_bronze: bool = True) -> bool:
     """Make sure that the archive is this lake's and holds what the ledger says; whether the ledger was made anew.
 
     Costs one listing of the logs, and one of everything where the ledger is new, is wrong, or with `full_scan`.
@@ -27,7 +27,8 @@ def met(store: ObjectStore, ledger: Ledger, lake: Lake, *, full_scan: bool) -> b
     """
     logs = {info.key: info for info in store.list(_LOGS) if _is_log(info.key)}
     if not ledger.fact(_MET):
-        _refuse_strangers(store, lake, logs)
+        if sends_bronze:
+            _refuse_strangers(store, lake, logs)
         full_scan = full_scan or bool(logs)
     elif any(
         key not in logs or logs[key].etag != each.etag

@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 from storage.sync_names import Named, Stage, named
 
 _LABELS = {Stage.LOGS: "logs", Stage.CHECKPOINTS: "checkpoints", Stage.POSITIONS: "positions"}
-Direction: TypeAlias = Literal["up", "down", "both"]
+Direction: TypeAlias = Literal["up", "down", "both", "follow"]
+"""follow: bring bronze as it is named, beside a watcher; the others as `daedalus sync` says them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic import TypeAdapter
 
+from config.places import Archive
 from shared.partitioning import Lake, Partition
+from storage.factory import object_store
+from tests.s3_servers import s3_place
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reading.md").read_text()
 FIRST = datetime(2026, 6, 9, 23, tzinfo=UTC)
@@ -38,12 +42,20 @@ def lake_of_the_page(root: Path) -> None:
         write(lake.bars("tick-100") / month, "bars_20260609.parquet", symbol, **bars)
 
 
-def test_the_code_of_the_page_runs(tmp_path, monkeypatch):
+def in_a_bucket(url: str, data: Path) -> None:
+    """The same lake below the prefix `pi` of the bucket."""
+    store = object_store(TypeAdapter(Archive).validate_python(s3_place(url, prefix="pi")).options(), root=data)
+    for path in data.rglob("*.parquet"):
+        store.put(path.relative_to(data).as_posix(), path)
+
+
+def test_the_code_of_the_page_runs(tmp_path, monkeypatch, ministack):
     monkeypatch.chdir(tmp_path)
     lake_of_the_page(tmp_path / "data")
+    in_a_bucket(ministack, tmp_path / "data")
     names: dict[str, Any] = {}
     for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-        exec(code, names)
+        exec(code.replace('"https://s3.example.com"', f'"{ministack}", "aws_allow_http": "true"'), names)
     assert names["trades"].collect().height == len(TIMES)
     assert names["bars"].collect().height == 2 * len(TIMES)
     assert len(names["files"]) == 2
@@ -53,3 +65,4 @@ def test_the_code_of_the_page_runs(tmp_path, monkeypatch):
     assert names["spread"].columns == ["timestamp", "BTC_USD_mid_price", "ETH_USD_mid_price", "ETH_USD_age"]
     assert names["with_features"].collect()["mid_price"].to_list() == [float(row) for row in range(len(TIMES))]
     assert "mid_price" in names["strict"].collect().columns
+    assert names["in_bucket"].collect().height == len(TIMES)

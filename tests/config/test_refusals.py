@@ -139,17 +139,17 @@ HINT = "Fix the key, then try `daedalus config check`"
         ),
         ("storage: {paths: {raw_dir: 3}}", "storage.paths.raw_dir: found 3, expected path of a folder"),
         (
-            "storage: {etl_storage_output: {type: s3, bucket: lake}}",
-            "storage.etl_storage_output.type: found s3, expected local: "
-            "S3 comes with synchronisation and is not available in this version",
+            "storage: {ingestion_storage: {type: s3, bucket: lake}}",
+            "storage.ingestion_storage.type: found s3, expected local: a journal has to be synced to a disk "
+            "message by message, which no bucket does; set storage.archive and run `daedalus sync` beside",
         ),
         (
             "storage: {etl_storage_output: {type: ftp}}",
-            "storage.etl_storage_output.type: found the text 'ftp', expected one of local, s3",
+            "storage.etl_storage_output.type: found the text 'ftp', expected one of local, folder, s3",
         ),
         (
             "storage: {etl_storage_output: {bucket: lake}}",
-            "storage.etl_storage_output.type: found nothing, expected one of local, s3",
+            "storage.etl_storage_output.type: found nothing, expected one of local, folder, s3",
         ),
         ("coinbase: {ws_url: somewhere}", None),
         (
