@@ -51,6 +51,7 @@ class Machine:
                 "candles": {"intervals": ["1m", "1h"]},
                 "bars": [{"type": "tick", "threshold": 5}],
             },
+            "sync": {"interval_s": 0.1},
             "logging": {"level": "error"},
         }
         self.file.write_text(yaml.safe_dump(told))
@@ -135,6 +136,23 @@ def test_any_machine_goes_on_where_the_bucket_stands(
     assert reader("sync", "--direction", "down") == 0
     assert reader.rows() == whole
     assert reader("check") == 0
+
+
+def test_a_watcher_at_work_follows_what_is_captured_and_compacted_meanwhile(
+    tmp_path: Path, collector: Collector, bucket: dict[str, object]
+) -> None:
+    machine = Machine(tmp_path / "refining", etl_storage_input=bucket)
+    settings = load_config(machine.file)
+    with refining(settings, lambda: TransformExecutor(etl_options(settings))) as executor:
+        executor.keep_on()
+        for is_compacted in (False, False, True, False):
+            executor.run()
+            collector.capture(7)
+            if is_compacted:  # before the hour's files were brought
+                collector.compact()
+        executor.run()
+    assert machine.rows() == at_once(collector, tmp_path / "whole")
+    assert machine("check") == 0
 
 
 def test_collected_here_refined_into_a_bucket(tmp_path: Path, bucket: dict[str, object], ministack: str) -> None:
