@@ -168,11 +168,7 @@ class StorageSync:
             down.run(down.planned(everything=self._options.full_scan))  # as it stands while nobody works on it
 
     def _follow(self, ledger: Ledger, crew: Crew, stopped: Event) -> None:
-        """Bring the bronze that is new, by its logs; the first time, and when some has moved, by a look at everything.
-
-        Every file is here before a log names it, so a watcher may be at work.
-        """
-        assert self._options.selection.tiers == {"bronze"}
+        """Bring bronze before the logs that name it; the first time, and when some has moved, by a look at everything."""
         down = self._down(ledger, crew, stopped)
         if self._has_followed:
             down.run_others(captures_here=False)
