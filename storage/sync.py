@@ -7,7 +7,7 @@ comes last. See docs/sync.md and docs/decisions/0019-what-an-archive-holds.md.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -281,19 +281,16 @@ class StorageSync:
     @contextmanager
     def _opened_ledger(self) -> Iterator[Ledger]:
         path = self._folder / "ledger.sqlite"
-        with ExitStack() as stack:
-            ledger = Ledger.opened(path, archive=self._options.archive or self._store.name, disk=self._disk)
-            stack.callback(ledger.close)
+        name = self._options.archive or self._store.name
+        with closing(Ledger.opened(path, archive=name, disk=self._disk)) as ledger:
             yield ledger
 
     @contextmanager
     def _ledger_of_plan(self) -> Iterator[Ledger]:
         """A copy in memory of the ledger that there is."""
-        ledger = Ledger.copied(self._folder / "ledger.sqlite", archive=self._options.archive or self._store.name)
-        try:
+        name = self._options.archive or self._store.name
+        with closing(Ledger.copied(self._folder / "ledger.sqlite", archive=name)) as ledger:
             yield ledger
-        finally:
-            ledger.close()
 
 
 def _sleep(stopped: Event, seconds: float) -> None:
