@@ -168,7 +168,7 @@ class StorageSync:
             down.run(down.planned(everything=self._options.full_scan))  # as it stands while nobody works on it
 
     def _follow(self, ledger: Ledger, crew: Crew, stopped: Event) -> None:
-        """Bring bronze before the logs that name it; the first time, and when some has moved, by a look at everything."""
+        """Bring bronze, then the logs that name it; the first time, and when some has moved, look at everything."""
         down = self._down(ledger, crew, stopped)
         if self._has_followed:
             down.run_others(captures_here=False)
