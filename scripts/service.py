@@ -93,11 +93,25 @@ def place_of(settings: Settings, config: Path, run_as: str | None) -> Place:
     return Place(
         user=owner.pw_name,
         group=getgrgid(owner.pw_gid).gr_name,
-        python=Path(sys.executable),  # not resolved: a venv's is a link
+        python=_python(Path(shutil.which(sys.argv[0]) or sys.executable)),
         config=config,
         folders=outer,
         working_folder=Path("/") if is_absolute else Path.cwd(),
     )
+
+
+def _python(command: Path) -> Path:
+    """This Python by the first name on the way from the command to its file that leads to the same environment.
+
+    So a link such as /opt/daedalus/current, which names another version later, stays in the unit.
+    """
+    while True:
+        beside = command.parent / "python"
+        if beside.exists() and beside.parent.parent.samefile(sys.prefix):
+            return beside.absolute()
+        if not command.is_symlink():
+            return Path(sys.executable)
+        command = command.parent / command.readlink()
 
 
 def _nearest(folder: Path) -> Path:

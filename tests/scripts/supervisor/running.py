@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from scripts.demo_folder import DemoFolder
 from shared.partitioning import Lake
 from tests.exchange_process import ROOT
 
@@ -16,23 +17,45 @@ WITHIN_S = 120.0  # generous: nothing here is about speed
 _SETTINGS = """
 coinbase: {{symbols: [{symbols}], channels: {{ticker: [], level2: []}}, ws_url: "{url}", rest_url: "{rest_url}"}}
 ingestion: {{segment_max_seconds: 1, journal_sync_ms: 100, flush_interval_seconds: 0.05, reconnect_delay: 0.1}}
-etl: {{lateness_s: 1, poll_interval_s: {poll_s}}}
+etl: {{lateness_s: 1, poll_interval_s: {poll_s}, bars: [{{type: tick, threshold: 50}}, {{type: time, interval: 10s}}]}}
+sync: {{interval_s: 0.5}}
 supervisor: {{restart_delay_s: 0.2, children: [{children}], {more}}}
 logging: {{level: error}}
 storage:
+  archive: {archive}
   paths: {{raw_dir: "{root}/raw", processed_dir: "{root}/processed", state_dir: "{root}/state"}}
 """
+_NOWHERE = {"type": "local"}
 
 
 def write_settings(
-    root: Path, url: str, *, children: str = "ingest", symbols: str = "BTC-USD", more: str = "", poll_s: float = 0.2
+    root: Path,
+    url: str,
+    *,
+    children: str = "ingest",
+    symbols: str = "BTC-USD",
+    more: str = "",
+    poll_s: float = 0.2,
+    archive: Mapping[str, object] = _NOWHERE,
 ) -> Path:
-    """The settings of a supervised lake in `root`."""
+    """The settings of a supervised lake in `root`; `more` are keys of the supervisor, `poll_s` is the watcher's."""
     file = root / "config.yaml"
-    rest_url = url.replace("ws://", "http://").replace("/ws", "/api/v3/brokerage/market")
-    values = {"root": root, "url": url, "rest_url": rest_url, "children": children, "symbols": symbols}
-    file.write_text(_SETTINGS.format(**values, more=more, poll_s=poll_s))
+    values: dict[str, object] = {
+        "root": root,
+        "url": url,
+        "rest_url": url.replace("ws://", "http://").replace("/ws", "/api/v3/brokerage/market"),
+    }
+    values |= {"children": children, "symbols": symbols, "more": more, "archive": json.dumps(archive)}
+    file.write_text(_SETTINGS.format(**values, poll_s=poll_s))
     return file
+
+
+class Folder(DemoFolder):
+    """A lake of these tests, as the demo's verdict reads one."""
+
+    @property
+    def truth_log(self) -> Path:
+        return self.root / "truth.ndjson"
 
 
 class Running:
@@ -73,20 +96,31 @@ class Running:
         self.until(is_fed)
         return int(self.child("ingest")["pid"])
 
-    def beat(self) -> dict[str, Any]:
-        """What the collector says of itself; empty before it does."""
-        file = self.lake.state / "ingestion.json"
-        return dict(json.loads(file.read_bytes())) if file.exists() else {}
+    def until_heard_out(self, close: Callable[[], None]) -> None:
+        """Close the exchange, and wait until the collector has seen its connections end: it has all that was sent."""
 
-    def sessions(self) -> int:
-        """Sessions that the collector has ended."""
-        return sum(int(feed["sessions"]) for feed in self.beat().get("feeds", {}).values())
+        def sessions() -> list[int]:
+            file = self.lake.state / "ingestion.json"
+            beat = json.loads(file.read_bytes()) if file.exists() else {}
+            is_of_now = beat.get("pid") == self.child("ingest").get("pid")
+            return [feed["sessions"] for feed in beat["feeds"].values()] if is_of_now else []
+
+        self.until(sessions)
+        before = sessions()
+        close()
+        self.until(lambda: sessions() > before)
 
     def until_told(self, times: int) -> None:
         """Wait until the state file was written so often again."""
         for _ in range(times):
             before = self._state().get("wall_ns")
             self.until(lambda before=before: self._state().get("wall_ns") != before)
+
+    def refined(self) -> int:
+        """The trades that the watcher says it has read in its life."""
+        file = self.lake.state / "watcher.json"
+        streams = json.loads(file.read_bytes())["streams"] if file.exists() else {}
+        return sum(int(each["trades_in"]) for each in streams.values())
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -1,6 +1,5 @@
 """The supervisor as it runs: real children on a real lake, an exchange in a process of its own."""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,28 +10,14 @@ from pathlib import Path
 import psutil
 
 from scripts.demo_evidence import read_evidence
-from scripts.demo_folder import SYMBOLS, DemoFolder
+from scripts.demo_folder import SYMBOLS
 from scripts.demo_verdict import verdict
 from scripts.supervisor.children import MODULE, end_leftovers
 from storage.locks import hold
 from tests.crash.test_watcher_sigkill import refine
 from tests.exchange_process import ROOT, exchange_process
 from tests.ingestion.collecting import bronze
-from tests.scripts.supervisor.running import WITHIN_S, Running, write_settings
-
-
-class Folder(DemoFolder):
-    """A lake of these tests, as the demo's verdict reads one."""
-
-    @property
-    def truth_log(self) -> Path:
-        return self.root / "truth.ndjson"
-
-
-def refined(running: Running) -> int:
-    """The trades that the watcher says it has read."""
-    streams = json.loads((running.lake.state / "watcher.json").read_bytes())["streams"]
-    return sum(int(each["trades_in"]) for each in streams.values())
+from tests.scripts.supervisor.running import WITHIN_S, Folder, Running, write_settings
 
 
 def test_a_killed_child_comes_back_and_an_orderly_end_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -44,13 +29,10 @@ def test_a_killed_child_comes_back_and_an_orderly_end_leaves_nothing_behind(tmp_
             killed = running.until_fed()
             os.kill(killed, signal.SIGKILL)
             running.until_fed(after=killed)
-            running.until((running.lake.state / "watcher.json").exists)
-            running.until(lambda: refined(running) > 0)
+            running.until(lambda: running.refined() > 0)
             assert running.child("ingest")["last_exit"] == "killed by SIGKILL"
             assert (running.status().returncode, running.child("ingest")["restarts"]) == (0, 1)
-            sessions = running.sessions()
-            market.close()
-            running.until(lambda: running.sessions() > sessions)
+            running.until_heard_out(market.close)
             children = [psutil.Process(each["pid"]) for each in running.children().values()]
             assert running.stop() == 0
             ended = running.children()
@@ -58,7 +40,7 @@ def test_a_killed_child_comes_back_and_an_orderly_end_leaves_nothing_behind(tmp_
     assert not any(each.is_running() for each in children)
     assert {(each["state"], each["last_exit"]) for each in ended.values()} == {("off", "code 0 (asked to stop)")}
     assert not [*running.lake.active.iterdir(), *running.lake.staging.iterdir()]
-    assert refined(running) == bronze(running.lake).height
+    assert running.refined() == bronze(running.lake).height
     refine(tmp_path, running.lake, end_of_data=True)
     assert verdict(read_evidence(Folder(tmp_path))).problems == []
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.alongside import Supervisor
+from scripts.service import _python
 from scripts.supervisor.unit import TEMPLATE, Place, unit_text
 from tests.exchange_process import ROOT
 
@@ -99,6 +100,21 @@ def test_it_is_as_hardened_as_the_page_says(tmp_path: Path) -> None:
     assert f"exposure level {score[1]}" in (ROOT / "docs" / "service.md").read_text()
 
 
+def test_a_link_to_the_version_in_use_stays_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/usr/local/bin/daedalus -> /opt/daedalus/current/.venv/bin/daedalus, and `current` -> the folder of a version."""
+    version = tmp_path / "2026-11-21" / ".venv" / "bin"
+    version.mkdir(parents=True)
+    (version / "daedalus").touch(mode=0o755)
+    (version / "python").symlink_to(sys.executable)
+    (tmp_path / "current").symlink_to("2026-11-21")
+    command = tmp_path / "bin" / "daedalus"
+    command.parent.mkdir()
+    command.symlink_to("../current/.venv/bin/daedalus")
+    assert _python(command) == Path(sys.executable), "another environment than the one that runs"
+    monkeypatch.setattr(sys, "prefix", str(version.parent))
+    assert _python(command) == tmp_path / "bin" / ".." / "current" / ".venv" / "bin" / "python"
+
+
 def test_a_dry_run_prints_it_and_changes_nothing(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     paths = f"{{raw_dir: {tmp_path}/lake/raw, processed_dir: {tmp_path}/lake/processed, state_dir: {tmp_path}/state}}"
@@ -106,7 +122,8 @@ def test_a_dry_run_prints_it_and_changes_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "scripts.cli", "service", "install", "--dry-run", "-c", str(config)]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = values(said.stdout)
-    assert found["ExecStart"] == f"{sys.executable} -m scripts.daedalus_supervisor -c {config}"
+    python = Path(sys.executable).with_name("python")
+    assert found["ExecStart"] == f"{python} -m scripts.daedalus_supervisor -c {config}"
     assert found["ReadWritePaths"] == f"{tmp_path}/lake/processed {tmp_path}/lake/raw {tmp_path}/state"
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
     refused = subprocess.run([*command, "--run-as", "nobody-of-that-name"], cwd=ROOT, capture_output=True, text=True)

@@ -1,0 +1,102 @@
+"""A rehearsal of bad months: supervisor and all its children at work, killed one by one and all at once.
+
+At the end bronze, silver, gold and the bucket agree row for row with what the exchange made or gaps declare.
+`DAEDALUS_KILLS` is how often collectors are killed; here it is a fiftieth as often, at least 5 times.
+`DAEDALUS_CRASH_SEED` says which child and which moment.
+"""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from pydantic import TypeAdapter
+
+from config.places import Archive
+from scripts.check import examine
+from scripts.demo_evidence import read_evidence
+from scripts.demo_folder import SYMBOLS
+from scripts.demo_verdict import verdict
+from shared.partitioning import Lake
+from storage.factory import object_store
+from storage.inspection import Scope
+from tests.crash.test_watcher_sigkill import assert_equal, files, refine
+from tests.crash_figures import Record
+from tests.exchange_process import exchange_process
+from tests.ingestion.collecting import bronze
+from tests.s3_servers import s3_place
+from tests.scripts.supervisor.running import Folder, Running, write_settings
+from tests.storage.synced import objects_of, sums_of
+
+KILLS = max(5, int(os.environ.get("DAEDALUS_KILLS", "0")) // 50)
+SEED = int(os.environ.get("DAEDALUS_CRASH_SEED", "1"))
+VICTIMS = ("ingest", "watch", "sync", "all at once", "the supervisor alone")
+RATE = 400.0
+
+
+def kill(running: Running, victim: str) -> None:
+    """SIGKILL to one child, to the supervisor, or to every process as a power cut would."""
+    children = running.children()
+    if victim in children:
+        with suppress(ProcessLookupError):
+            os.kill(children[victim]["pid"] or 0, signal.SIGKILL)
+        return
+    supervisor = psutil.Process(running.process.pid)
+    below = supervisor.children(recursive=True) if victim == "all at once" else []
+    supervisor.suspend()
+    for process in (*below, supervisor):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    running.process.wait()
+
+
+@pytest.mark.timeout(3 * 3600)
+def test_bronze_silver_gold_and_bucket_agree_after_every_kind_of_death(
+    tmp_path: Path, ministack: str, crash_figures: Record
+) -> None:
+    rng, place = random.Random(SEED), s3_place(ministack, prefix="power-cycle")
+    victims = [VICTIMS[number % len(VICTIMS)] for number in range(KILLS)]
+    rng.shuffle(victims)
+    with ExitStack() as market, ExitStack() as lives:
+        url = market.enter_context(exchange_process(tmp_path, rate=RATE, seed=SEED))
+        settings = write_settings(
+            tmp_path, url, children="ingest, watch, sync", symbols=", ".join(SYMBOLS), archive=place
+        )
+        running, killed = lives.enter_context(Running(settings, tmp_path)), 0
+        for victim in victims:
+            collector = running.until_fed(after=killed)
+            time.sleep(rng.uniform(0, 5))
+            kill(running, victim)
+            killed = 0 if victim in ("watch", "sync") else collector
+            if running.process.poll() is not None:
+                running = lives.enter_context(Running(settings, tmp_path))
+        running.until_fed(after=killed)
+        running.until_heard_out(market.close)
+        assert running.stop() == 0
+    lake = Lake.under(tmp_path)
+    store = object_store(TypeAdapter(Archive).validate_python(place).options(), root=tmp_path)
+    whole = {key: crc for key, crc in sums_of(lake).items() if not key.endswith(".tmp")}  # a write that was killed
+    assert objects_of(store) == whole, "the last pass left nothing to do"
+    crash_figures(Counter({f"power cycle: kills of {victim}": victims.count(victim) for victim in set(victims)}))
+    crash_figures(agreement(tmp_path, lake))
+
+
+def agreement(root: Path, lake: Lake) -> Counter[str]:
+    """Rows that were compared; bronze with the exchange, silver and gold with bronze and with one batch run."""
+    assert not [*lake.active.iterdir(), *lake.staging.iterdir()]
+    _, unproven, _ = examine(lake, Scope())
+    assert unproven == []
+    refine(root, lake, end_of_data=True)
+    evidence = read_evidence(Folder(root))
+    assert verdict(evidence).problems == []
+    once = Lake(lake.raw, root / "batch", root / "batch_state")
+    refine(root, once, end_of_data=True)
+    found = Counter(assert_equal(files(lake), files(once)))
+    found["power cycle: trades made"] = evidence.sent.height
+    found["power cycle: trades in bronze"] = bronze(lake).unique(["symbol", "trade_id"]).height
+    return found
