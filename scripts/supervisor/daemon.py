@@ -2,14 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from config.config import Settings, load_config
 from scripts.health.service import HealthService
+from scripts.supervisor.check import Check
 from scripts.supervisor.children import Ear, end_leftovers
 from scripts.supervisor.orders import STOP_ORDER, concerned, has_archive, last_pass, limits, orders
 from scripts.supervisor.policy import next_to_stop
@@ -22,7 +21,6 @@ from shared.notify import READY, STOPPING, WATCHDOG, notify, reloading
 
 _TICK_S = 0.25
 _LOOK_S = 5.0
-_CHECK_S_MAX = 120.0
 log = get_log("supervisor")
 
 
@@ -35,6 +33,7 @@ class Supervisor:
         self._state = StateFile(settings.lake().state)
         self._ear, self._scale = Ear(), Scale()
         self._wards: dict[str, Ward] = {}
+        self._new: tuple[Settings, Check] | None = None  # that are being judged
         self._is_stopping = self._is_asked_to_reload = False
         self._next_look_s = 0.0
         self._throttled_bits: int | None = None
@@ -54,9 +53,11 @@ class Supervisor:
             self._tend(lambda: self._is_stopping)
             notify(STOPPING)
             self._health.stop()  # that children end now is no alarm
+            self._forget_new()
             self._end_in_order()
         finally:
             self._health.stop()
+            self._forget_new()
             self._ear.close()
         self._look()
         log.info("stopped")
@@ -74,7 +75,9 @@ class Supervisor:
             for ward in self._wards.values():
                 ward.attend(self._ear)
             if self._is_asked_to_reload and not self._is_stopping:
-                self._reload()
+                self._begin_to_reload()
+            if self._new and (problem := self._new[1].problem()) is not None:
+                self._take_new(self._new[0], problem)
             if time.monotonic() >= self._next_look_s:
                 self._look()
 
@@ -121,24 +124,36 @@ class Supervisor:
             elif name in restarted:
                 ward.restart()
 
-    def _reload(self) -> None:
+    def _begin_to_reload(self) -> None:
         self._is_asked_to_reload = False
         notify(reloading())
-        try:
-            settings, old = load_config(self._file), self._settings
-            problem = refused(self._file)
-        except DaedalusError as error:  # the file may change while it is judged, so it is not read again after that
-            problem = error.line()
+        self._forget_new()
+        try:  # now: the file may change while it is judged
+            self._new = load_config(self._file), Check(self._file)
+        except (DaedalusError, OSError) as error:
+            self._refuse(error.line() if isinstance(error, DaedalusError) else str(error))
+
+    def _take_new(self, settings: Settings, problem: str) -> None:
+        self._forget_new()
         if problem:
-            log.error("settings refused; the old ones stay", file=str(self._file), problem=problem)
-        else:
-            self._settings = settings
-            self._health.stop()
-            self._health = HealthService(settings)
-            self._health.start()
-            self._arrange(concerned(old, settings))
-            log.info("settings reloaded")
+            self._refuse(problem)
+            return
+        old, self._settings = self._settings, settings
+        self._health.stop()
+        self._health = HealthService(settings)
+        self._health.start()
+        self._arrange(concerned(old, settings))
+        log.info("settings reloaded")
         notify(READY)
+
+    def _refuse(self, problem: str) -> None:
+        log.error("settings refused; the old ones stay", file=str(self._file), problem=problem)
+        notify(READY)
+
+    def _forget_new(self) -> None:
+        if self._new:
+            self._new[1].end()
+        self._new = None
 
     def _end_in_order(self) -> None:
         def all_ended() -> bool:
@@ -154,17 +169,3 @@ class Supervisor:
             last.attend(self._ear)
             last.policy.expect_end(time.monotonic())
             self._tend(lambda: last.policy.state == "off")
-
-
-def refused(file: Path) -> str:
-    """What is wrong with a settings file, in a line; empty where nothing is.
-
-    Asked in a process of its own: what it takes to know, ccxt and all, would stay in this one for months.
-    """
-    command = [sys.executable, "-m", "scripts.cli", "config", "check", "-c", str(file)]
-    try:
-        checked = subprocess.run(command, capture_output=True, text=True, timeout=_CHECK_S_MAX, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    lines = [line.removeprefix("error: ") for line in checked.stderr.splitlines() if line.strip()]
-    return ("; ".join(lines) or f"code {checked.returncode}") if checked.returncode else ""

@@ -20,6 +20,7 @@ ingestion: {{segment_max_seconds: 1, journal_sync_ms: 100, flush_interval_second
 etl: {{lateness_s: 1, poll_interval_s: {poll_s}, bars: [{{type: tick, threshold: 50}}, {{type: time, interval: 10s}}]}}
 sync: {{interval_s: 0.5}}
 supervisor: {{restart_delay_s: 0.2, children: [{children}], {more}}}
+health: {{metrics_address: ""}}
 logging: {{level: error}}
 storage:
   archive: {archive}
