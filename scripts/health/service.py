@@ -66,15 +66,21 @@ class HealthService:
             self._server = None
 
     def _run(self) -> None:
-        next_line_s = time.monotonic() + self._health.statistics_interval_s
-        while not self._stopping.wait(min(self._look_s, max(0.05, next_line_s - time.monotonic()))):
-            if self._server is None and time.monotonic() >= self._next_serve_s:
+        began_s = time.monotonic()
+        next_look_s, next_line_s = began_s + self._look_s, began_s + self._health.statistics_interval_s
+        while not self._stopping.wait(max(0.0, min(next_look_s, next_line_s) - time.monotonic())):
+            now_s = time.monotonic()
+            is_look, is_line = now_s >= next_look_s, now_s >= next_line_s
+            next_look_s = now_s + self._look_s if is_look else next_look_s
+            next_line_s = now_s + self._health.statistics_interval_s if is_line else next_line_s
+            if self._server is None and now_s >= self._next_serve_s:
                 self._serve()
-            is_due = time.monotonic() >= next_line_s
-            if is_due:
-                next_line_s = time.monotonic() + self._health.statistics_interval_s
             try:
-                self._tell(*self._look(), with_statistics=is_due)
+                health, alarms = self._look()
+                if is_look:  # and not when a line is due: two of them in a row are to be some time apart
+                    self._tell(health, alarms)
+                if is_line:
+                    log.info("statistics", **statistics(health, alarms))
                 self._problem = ""
             except Exception as error:  # who looks after others must not end by what it sees
                 if repr(error) != self._problem:
@@ -85,13 +91,12 @@ class HealthService:
         health = look(self._lake, now_ns=time.time_ns())
         return health, verdict(health, self._limits)
 
-    def _tell(self, health: Health, alarms: Sequence[Alarm], *, with_statistics: bool) -> None:
+    def _tell(self, health: Health, alarms: Sequence[Alarm]) -> None:
         for notice in self._notices.look(health, alarms):
-            log.warning(f"alarm {notice.event}s", alarm=notice.alarm, level=notice.level, what=notice.message)
+            say = log.info if notice.event == "end" else log.error if notice.level == "critical" else log.warning
+            say(f"alarm {notice.event}s", alarm=notice.alarm, what=notice.message)
             if self._webhook:
                 self._webhook.tell(notice)
-        if with_statistics:
-            log.info("statistics", **statistics(health, alarms))
 
     def _serve(self) -> None:
         """Answer Prometheus, or say once why not; it is tried again."""

@@ -94,6 +94,8 @@ def test_an_alarm_is_told_and_its_end(tmp_path: Path) -> None:
         say(tmp_path)
         until(lambda: len(listener.told) == 2)
         service.stop()
+    told = [(line["log_level"], line["event"], line["alarm"]) for line in logs if "alarm" in line]
+    assert told == [("error", "alarm begins", "capture"), ("info", "alarm ends", "capture")]
     begin, end = listener.told
     assert (begin["event"], begin["alarm"], begin["level"]) == ("begin", "capture", "critical")
     assert "capture has never run here" in begin["text"]
@@ -110,6 +112,16 @@ def test_a_line_of_statistics_now_and_then(tmp_path: Path) -> None:
         service.stop()
     line = next(line for line in logs if line["event"] == "statistics")
     assert (line["rows"], line["rows_per_s"], line["feeds"]) == (7, 1.0, 1)
+
+
+def test_lines_of_statistics_bring_no_alarm_forward(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        service = HealthService(settings(tmp_path, statistics_interval_s=1.0), look_s=1000)
+        service.start()
+        until(lambda: sum(line["event"] == "statistics" for line in logs) == 3)
+        service.stop()
+    assert [line["alarms"] for line in logs if line["event"] == "statistics"] == [["capture"]] * 3
+    assert not [line for line in logs if line["event"].startswith("alarm")]
 
 
 def test_the_fields_of_the_line() -> None:
