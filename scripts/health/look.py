@@ -1,6 +1,7 @@
 """`look`: reads what the processes of a lake say of themselves, and what can be seen without them."""
 
 import os
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -12,12 +13,15 @@ from scripts.health import state_files as files
 from scripts.health.backlog import days_left, growth_bytes_per_day, publications, watcher_lag
 from scripts.health.facts import Archive, Channel, DiskUse, Feed, Health, Journals, Machine, Process
 from scripts.supervisor import readings
+from shared.clock import boot_id
 from shared.partitioning import Lake
 
 _SILENT_BEATS = 6  # heartbeats that may be missed before a process that lives is said to be silent
 _SILENT_S_MIN = 30.0
 _CLOCK_BACK_S = 5.0
 _PID_TOLERANCE_S = 2.0
+_LOCKS = {"ingest": "collector.owner", "watch": "etl/watcher.owner", "sync": "sync/sync.owner"}
+_OWNER = re.compile(r"pid (\d{1,9}), boot (.+)\n")  # as `storage.locks.hold` writes it
 
 
 def look(lake: Lake, *, now_ns: int) -> Health:
@@ -54,7 +58,7 @@ def look(lake: Lake, *, now_ns: int) -> Health:
         host=socket.gethostname(),
         wall_ns=now_ns,
         lake=str(lake.raw),
-        processes=[_as_child(each, supervisor.said, now_ns) for each in (capture, *others)],
+        processes=[_supervised(each, lake, supervisor.said, now_ns) for each in (capture, *others)],
         feeds=_feeds(said, now_ns=now_ns, is_live=is_live),
         queue_percent=round(100 * said.queue.fill, 1) if is_live else None,
         sacrifice_level=said.sacrifice.level if is_live else 0,
@@ -93,14 +97,29 @@ def _process(
     return _measured(Process(name=name, state="silent" if is_silent else "running", said_age_s=age_s), process, now_ns)
 
 
-def _as_child(process: Process, supervisor: files.SupervisorSaid | None, now_ns: int) -> Process:
-    """The same with what the supervisor knows: how often it was restarted, and one that has not said anything yet."""
+def _supervised(process: Process, lake: Lake, supervisor: files.SupervisorSaid | None, now_ns: int) -> Process:
+    """The same with what others know: how often it was restarted, and one that lives and has not said anything yet."""
     child = supervisor.children.get(process.name) if supervisor else None
-    if supervisor is None or child is None:
-        return process
-    if not process.is_alive and child.pid and (lives := _alive(child.pid, seen_ns=supervisor.wall_ns)):
-        process = _measured(Process(name=process.name, state="starting"), lives, now_ns)
-    return replace(process, restarts=child.restarts)
+    if not process.is_alive:
+        known = [_owner(lake, process.name)]
+        if supervisor and child and child.pid:
+            known.append((child.pid, supervisor.wall_ns))
+        lives = next((found for pid, seen_ns in known if pid and (found := _alive(pid, seen_ns=seen_ns))), None)
+        if lives:
+            process = _measured(Process(name=process.name, state="starting"), lives, now_ns)
+    return process if child is None else replace(process, restarts=child.restarts)
+
+
+def _owner(lake: Lake, name: str) -> tuple[int, int]:
+    """Who last took the lock of a process, and when; 0 where that is not known, or was before this boot."""
+    if name not in _LOCKS:
+        return 0, 0
+    path = (lake.raw if name == "ingest" else lake.state) / _LOCKS[name]
+    try:
+        owner, taken_ns = _OWNER.fullmatch(path.read_text()), path.stat().st_mtime_ns
+    except (OSError, ValueError):
+        return 0, 0
+    return (int(owner[1]), taken_ns) if owner and owner[2] == boot_id() else (0, 0)
 
 
 def _alive(pid: int, *, seen_ns: int) -> psutil.Process | None:

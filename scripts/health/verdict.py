@@ -21,7 +21,8 @@ ALARMS = {
     "rows_given_up": "the machine is too slow: rows are given up in the order of sacrifice, each inside a gap",
     "queue": "the queue is fuller than `health.queue_percent_max`; critical from 95 % on",
     "disk_full": "capture waits for room on the disk",
-    "disk_filling": "the disk will be full within `health.disk_days_min`; critical: within a day",
+    "disk_filling": "the disk will be full within `health.disk_days_min`; critical: within a day. "
+    "Not where `sync.delete_after_verify` and `retention` keep the lake small",
     "seal_late": "a closed journal has waited for 15 minutes to be sealed",
     "watcher": "the watcher does not run",
     "watcher_late": "published files wait for the watcher for `health.watcher_lag_max_s`",
@@ -55,14 +56,16 @@ class Limits:
 def limits_of(settings: Settings) -> Limits:
     """The limits that the settings name."""
     health, supervisor = settings.health, settings.supervisor
-    has_archive = settings.storage.archive.type != "local"
+    has_archive, retention = settings.storage.archive.type != "local", settings.retention
+    removes = retention.keep_days is not None or retention.lake_max_gb is not None
+    stays_small = has_archive and settings.sync.delete_after_verify and removes
     return Limits(
         expected=frozenset(name for name in supervisor.children if name != "sync" or has_archive),
         message_age_s=health.message_age_max_s,
         queue_percent=health.queue_percent_max,
         watcher_lag_s=health.watcher_lag_max_s,
         sync_lag_s=health.sync_lag_max_s,
-        disk_days=health.disk_days_min,
+        disk_days=0.0 if stays_small else health.disk_days_min,  # growth knows nothing of what is removed
         temperature_c=health.temperature_max_c,
         memory_warning_mb=supervisor.memory_warning_mb,
         memory_critical_mb=supervisor.memory_critical_mb,

@@ -5,17 +5,22 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
+from etl.core import executor
+from ingestion.writers import recovery
 from scripts.health.facts import Health
 from scripts.health.look import look
 from scripts.health.verdict import verdict
 from scripts.supervisor import readings
+from shared.clock import boot_id
 from shared.partitioning import Lake
+from storage.locks import hold
 from tests.scripts.health.examples import limits
 
 
@@ -127,6 +132,34 @@ def test_a_child_that_has_not_spoken_yet_is_starting(lake: Lake, ended: int) -> 
     assert [alarm for alarm in verdict(health, limits()) if alarm.name == "capture"] == []
     say(lake, "supervisor.json", children={"ingest": {"pid": ended, "state": "waiting", "restarts": 1}})
     assert states(seen(lake))["ingest"] == "gone"
+
+
+@pytest.mark.parametrize(
+    ("name", "take"),
+    [
+        ("ingest", lambda lake: recovery.lock(lake)),
+        ("watch", lambda lake: executor.lock_of(lake, hint="")),
+        ("sync", lambda lake: hold(lake.state / "sync" / "sync.lock", hint="")),
+    ],
+)
+def test_who_holds_the_lock_and_has_not_spoken_yet_is_starting(
+    lake: Lake, name: str, take: Callable[[Lake], FileLock]
+) -> None:
+    (lake.state / "sync").mkdir()
+    held = take(lake)
+    assert states(seen(lake))[name] == "starting"
+    held.release()
+
+
+@pytest.mark.parametrize("content", ["", "pid 1, boot of-another-time\n", "pid x, boot y\n", "\x00"])
+def test_an_owner_of_another_time_is_nobody(lake: Lake, content: str) -> None:
+    (lake.raw / "collector.owner").write_text(content)
+    assert states(seen(lake))["ingest"] == "never"
+
+
+def test_an_owner_that_is_gone_is_nobody(lake: Lake, ended: int) -> None:
+    (lake.raw / "collector.owner").write_text(f"pid {ended}, boot {boot_id()}\n")
+    assert states(seen(lake))["ingest"] == "never"
 
 
 def test_a_watcher_may_be_busy_for_long(lake: Lake) -> None:

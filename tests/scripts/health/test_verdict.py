@@ -90,6 +90,18 @@ def test_without_an_archive_no_sync_is_expected() -> None:
     assert limits_of(Settings()).expected == {"ingest", "watch"}
 
 
+def test_a_lake_that_is_kept_small_fills_no_disk() -> None:
+    tree = {
+        "storage": {"archive": {"type": "folder", "path": "/mnt/archive"}},
+        "sync": {"delete_after_verify": True},
+        "retention": {"keep_days": 3},
+    }
+    filling = replace(healthy(), disk=replace(healthy().disk, days_left=0.5))
+    assert found(filling, limits_of(Settings.model_validate(tree))) == []
+    tree["retention"] = {}
+    assert found(filling, limits_of(Settings.model_validate(tree))) == [("disk_filling", "", "critical")]
+
+
 def test_a_feed_of_a_capture_that_is_gone_is_no_second_alarm() -> None:
     assert [name for name, *_ in found(with_process(silent_feed(healthy()), "ingest", "gone"))] == ["capture"]
 
