@@ -49,7 +49,7 @@ _ABSENT = {"NoSuchKey", "404", "NotFound"}
 
 @contextmanager
 def translated(place: str, *, is_conditional: bool = False) -> Iterator[None]:
-    """Errors of botocore, and of urllib3 below it, as ours about `place`; with a condition, a missing object is a conflict."""
+    """Errors of botocore and of urllib3 as ours about `place`; with a condition, a missing object is a conflict."""
     try:
         yield
     except (boto.BotoCoreError, boto.ClientError, ResponseParserError, RecursionError, HTTPError) as error:
