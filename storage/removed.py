@@ -135,6 +135,12 @@ class RemovedFiles:
         return None
 
 
+def removed_outputs(lake: Lake) -> set[str]:
+    """The keys of all files of silver and gold that are on record; reads the whole record."""
+    paths = _folder(lake).glob("*.jsonl")
+    return {removed.key for path in paths for removed in _read(path) if removed.key.startswith("processed/")}
+
+
 def _folder(lake: Lake) -> Path:
     return lake.published / "removed"
 

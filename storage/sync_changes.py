@@ -15,6 +15,7 @@ from shared.disk import Disk, translated
 from shared.partitioning import UNITS, Lake
 from storage.compaction_log import Compacted
 from storage.published import log_paths, read_log
+from storage.removed import removed_outputs
 from storage.sync_ledger import Ledger
 from storage.sync_names import (
     COMPACTED,
@@ -144,6 +145,10 @@ class Changes:
         """
         self._ledger.drop(key for key in self._ledger.waiting_below(stream + "/") if home_of(key) != home)
         old = [key for key in self._ledger.there_below(stream + "/") if home_of(key) != home]
+        kept = removed_outputs(self._lake) if old else set()  # what retention removed here is nowhere but there
+        old = [
+            key for key in old if key not in kept or self._lake.path_of(home + key.removeprefix(home_of(key))).exists()
+        ]
         if not old:
             return True
         group = _group_of(home)
