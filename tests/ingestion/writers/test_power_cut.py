@@ -64,8 +64,13 @@ class ForgetfulDisk(DyingDisk):
         return {entry.name: self._inode(entry) for entry in folder.iterdir()}
 
     def open_new(self, path: Path, *, reserve: bool = False) -> AppendFile:
-        file = super().open_new(path)
-        say = file.sync
+        return self._remembered(super().open_new(path))
+
+    def open_again(self, path: Path, *, after_bytes: int) -> AppendFile:
+        return self._remembered(super().open_again(path, after_bytes=after_bytes))
+
+    def _remembered(self, file: AppendFile) -> AppendFile:
+        path, say = file.path, file.sync
 
         def sync() -> None:
             say()
