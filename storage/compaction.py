@@ -4,6 +4,7 @@ Stage, verify, commit, publish, remove. The line in the log is the point of no r
 rubbish; after it the made file counts, and every further step can be repeated.
 """
 
+import errno
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -98,12 +99,19 @@ class Compactor:
         self._remove(each.path for each in day.left_over)
 
     def _remove(self, files: Iterable[Path]) -> None:
-        """Let files go whose rows a made file holds, and see that their folders know it. The folders stay."""
+        """Let files go whose rows a made file holds, and with them folders of hours and days that are empty then."""
         gone = [path for path in files if path.exists()]
         for path in gone:
             self._disk.remove(path)
-        for folder in sorted({path.parent for path in gone}):
+        hours = sorted({path.parent for path in gone})
+        for folder in hours:
             self._disk.sync_dir(folder)
+        for folder in [*hours, *sorted({hour.parent for hour in hours})]:
+            try:
+                self._disk.remove_dir(folder)
+            except OSError as error:
+                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                    raise
 
     def _stage(self, merge: Merge, sources: list[Source], staged: Path) -> Compacted:
         kind = table(merge.stream.table)

@@ -18,6 +18,7 @@ from storage.made_files import without_sources
 
 _EVERYTHING = FilterSpec()
 _LISTED_AT_ONCE = 128  # names that one call of the system returns together, at least
+_TRIES = 20
 _CLOCKS = ("time_start", "timestamp")  # a row that goes back in it lies where the row before does
 
 
@@ -36,7 +37,7 @@ def tables(lake: Lake) -> list[LakeTable]:
     """
     found: dict[str, dict[str, None]] = {}
     for name, root in _roots(lake):
-        if next(root.rglob("*.parquet"), None):
+        if any(name.endswith(".parquet") for _, _, names in os.walk(root) for name in names):
             is_bronze = root.parent.parent in {lake.ready, lake.daily}
             place = f"{root.parent.parent}/*/{name}" if is_bronze else str(root)
             found.setdefault(name, {})[f"{place}/**/*.parquet"] = None
@@ -84,26 +85,31 @@ def scan(lake: Lake, table: str, where: FilterSpec = _EVERYTHING, **keys: str) -
 
 
 def _planned(lake: Lake, table: str, where: FilterSpec, keys: dict[str, str]) -> "list[_File]":
-    roots = [root for name, root in _roots(lake) if name == table]
-    if not roots:
+    if not any(name == table for name, _ in _roots(lake)):
         names = ", ".join(sorted({name for name, _ in _roots(lake)})) or "none yet"
         raise InputUnreadable(f"there is no table {table!r} in this lake", hint=f"Tables are: {names}")
     walk = _Walk(where, keys)
-    found = _found(lake, roots, walk)
+    found = _found(lake, table, walk)
     if found and (unknown := keys.keys() - walk.met):
         further = ", ".join(sorted(walk.met)) or "none"
         raise ValueError(f"{table} has no partitions by {min(unknown)!r}; beside streams and times it has: {further}")
     return found
 
 
-def _found(lake: Lake, roots: list[Path], walk: "_Walk") -> "list[_File]":
+def _found(lake: Lake, table: str, walk: "_Walk") -> "list[_File]":
     """In the order of reading. What stands below `ready` is listed first: what goes from it is elsewhere by then."""
-    for is_last_try in (False, False, True):
-        files = [file for root in roots for file in walk.files(root, _stream(lake, root), ())]
+
+    def listed(*, is_daily: bool) -> Iterator[_File]:
+        for name, root in list(_roots(lake)):
+            if name == table and root.is_relative_to(lake.daily) == is_daily:
+                yield from walk.files(root, _stream(lake, root), ())
+
+    for tries_left in reversed(range(_TRIES)):
         try:
+            files = [*listed(is_daily=False), *listed(is_daily=True)]
             standing = set(without_sources(lake, (file.path for file in files)))
-        except FileNotFoundError:  # a merged hour has just become part of a day
-            if is_last_try:
+        except FileNotFoundError:  # a folder was emptied, or a merged hour became part of a day, just now
+            if not tries_left:
                 raise
             continue
         return sorted(file for file in files if file.path in standing)

@@ -165,19 +165,30 @@ class Sealer:
             folders.add(ready.parent)
             if not staged.exists():
                 continue  # published before a crash; a consumer may even have moved it away since
-            self._disk.make_dirs(ready.parent)
             if ready.exists():  # a power cut may keep a rename's new name and not the loss of the old one
                 if not filecmp.cmp(staged, ready, shallow=False):
                     raise ReadyConflict(staged, ready)
                 self._disk.remove(staged)
             else:
-                self._disk.rename(staged, ready)
+                self._give_name(staged, ready)
         for folder in sorted(folders):
             if folder.exists():
                 self._disk.sync_dir(folder)
         if staging.exists():
             self._disk.sync_dir(staging)
         self._log.append([entry for _, entry in commit.files])
+
+    def _give_name(self, staged: Path, ready: Path) -> None:
+        """Put a file into its folder, which compaction removes while it is empty."""
+        while True:
+            try:
+                self._disk.make_dirs(ready.parent)
+                self._disk.rename(staged, ready)
+            except FileNotFoundError:
+                if not staged.exists():
+                    raise
+            else:
+                return
 
     def discard(self, commit: Commit) -> None:
         """Let the journal go, to quarantine if it was damaged; then the record. Its gaps must be stored by now."""

@@ -6,19 +6,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
+import pytest
 
 from scripts.check import examine
 from shared.partitioning import Lake
+from storage.compaction_plan import Rules
 from storage.inspection import Scope
 from storage.lake import plan, scan
-from tests.storage.many_files import files, many_files, view
+from tests.storage.many_files import RULES, compacted, files, many_files, view
 
 KILLS = 4
+HOURS = replace(RULES, now=datetime(2026, 5, 28, 23, 30, tzinfo=UTC), with_hours=True)
 
 
 def test_readers_beside_a_compaction_that_is_killed_see_every_row_once(tmp_path: Path) -> None:
@@ -90,3 +97,40 @@ def _with_duckdb(lake: Lake) -> list[int]:
         return [seq for (seq,) in duckdb.connect().execute(query, [names]).fetchall()]
     except duckdb.IOException as error:
         raise FileNotFoundError(str(error)) from error
+
+
+_meanwhile: list[Callable[[], None]] = []
+
+
+@sys.addaudithook
+def _between_two_listings(event: str, _: tuple[Any, ...]) -> None:
+    if event == "os.scandir" and _meanwhile:
+        _meanwhile[0]()
+
+
+@pytest.mark.parametrize("rules", [RULES, HOURS], ids=["days", "hours"])
+def test_a_compaction_between_any_two_listings_of_a_plan_makes_no_hole_and_no_double(
+    tmp_path: Path, rules: Rules
+) -> None:
+    original = many_files(tmp_path / "original", hours=2, files_an_hour=2, rows=2)
+    shutil.rmtree(original.ready / "native" / "ticker")
+    expected = _with_polars(original)
+    for at in count():
+        lake, left = Lake.under(tmp_path / str(at)), iter(range(at))
+        shutil.copytree(original.raw, lake.raw)
+
+        def compact_in_time(lake: Lake = lake, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                _meanwhile.clear()
+                compacted(lake, rules)
+
+        _meanwhile.append(compact_in_time)
+        try:
+            found = _with_polars(lake)
+        except FileNotFoundError:  # planned, and then compacted
+            found = _with_polars(lake)
+        assert found == expected, f"compacted before listing {at}"
+        if _meanwhile:  # the plan was over before it
+            _meanwhile.clear()
+            break
+    assert at > 10
