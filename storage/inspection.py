@@ -2,7 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.content_hash import content_hash
+from shared.errors import InputUnreadable
 from shared.exchange_facts import ids_prove_loss
 from shared.partitioning import Lake, Partition, SegmentName
 from shared.rows import Stream
@@ -124,6 +126,10 @@ class Inspection:
         except FileNotFoundError:
             self._gone(entry, hour)
             return
+        except InputUnreadable as error:  # what was made of it
+            if error.line() not in self.problems:
+                self.problems.append(error.line())
+            return
         except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
             self.problems.append(f"{entry.path} cannot be read: {str(error).splitlines()[0][:120]}")
             return
@@ -152,10 +158,10 @@ class Inspection:
         try:
             wrong = self._wrong(entry, path, path.stat().st_size)
         except FileNotFoundError:
-            made = made_with(self._lake, entry.path)
-            if made is None:
-                raise
-            return self._made.holds(made, entry)
+            while (made := made_with(self._lake, entry.path)) is not None:
+                with suppress(FileNotFoundError):  # a merged hour has just become part of a day
+                    return self._made.holds(made, entry)
+            raise
         self._present[path.parent] += 1
         if wrong:
             self.problems.append(f"{entry.path} is not as it was published: {wrong}")
@@ -213,12 +219,15 @@ class Inspection:
 
     def _unpublished(self, folder: Path, where: str, names: set[str]) -> Iterator[str]:
         """Of these files in a folder, those whose rows are published nowhere."""
-        said = {name: segments_of(folder / name) if is_made(name) else {f"{where}/{name}"} for name in names}
+        said: dict[str, Collection[str]] = {}
+        for name in sorted(names):
+            with suppress(FileNotFoundError, InputUnreadable):  # it is part of a day by now, or was told above
+                said[name] = segments_of(folder / name) if is_made(name) else {f"{where}/{name}"}
         wanted = frozenset[str]().union(*said.values())
         logs = log_paths(self._lake) if wanted else []
         known = {entry.path for log in logs for line in scan_log(log) for entry in line if entry.path in wanted}
-        for name in sorted(names):
-            if not said[name] <= known and not self._is_coming(name):
+        for name, segments in said.items():
+            if not known.issuperset(segments) and not self._is_coming(name):
                 yield f"{where}/{name}"
 
     def _is_coming(self, name: str) -> bool:

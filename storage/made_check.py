@@ -4,7 +4,7 @@ Content hashes are sums over rows, so what the log says of the segments adds up 
 proves it whole without reading a row.
 """
 
-from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,10 +20,11 @@ from storage.published import Published
 class _Sum:
     """What the log says of the segments in a made file."""
 
-    names: set[str] = field(default_factory=set)
+    segments: Collection[str]  # by the file
+    wrong: str  # with the file itself
+    names: set[str] = field(default_factory=set)  # by the log
     rows: int = 0
     content: int = 0
-    wrong: str = ""  # with the file itself
 
 
 class MadeCheck:
@@ -31,14 +32,16 @@ class MadeCheck:
 
     def __init__(self, *, deep: bool) -> None:
         self._deep = deep
-        self._sums: defaultdict[Path, _Sum] = defaultdict(_Sum)
+        self._sums: dict[Path, _Sum] = {}
 
     def holds(self, made: Path, entry: Published) -> bool:
-        """Take a published file as part of a made one; whether that is, by itself, sound."""
-        is_first = made not in self._sums
+        """Take a published file as part of a made one; whether that is, by itself, sound.
+
+        Raises: FileNotFoundError.
+        """
+        if made not in self._sums:
+            self._sums[made] = _Sum(segments_of(made), self._wrong(made))
         found = self._sums[made]
-        if is_first:
-            found.wrong = self._wrong(made)
         if entry.path not in found.names:
             found.names.add(entry.path)
             found.rows += entry.rows
@@ -54,7 +57,7 @@ class MadeCheck:
         lines = []
         for made, found in sorted(self._sums.items()):
             wrong = found.wrong
-            if not wrong and found.names == segments_of(made) and f"{found.content:016x}" != hash_in(made.name):
+            if not wrong and found.names == found.segments and f"{found.content:016x}" != hash_in(made.name):
                 wrong = f"its segments were published with {found.rows:,} rows of another content"
             if wrong:
                 lines.append(f"{made} is not as it was made: {wrong}")
@@ -70,6 +73,8 @@ class MadeCheck:
                 if self._deep:
                     found = sum(content_hash(file.read_row_group(at)) for at in range(file.num_row_groups)) % 2**64
                 count = file.metadata.num_rows
+        except FileNotFoundError:
+            raise
         except (OSError, pa.ArrowException, ValueError) as error:
             return f"it cannot be read: {str(error).splitlines()[0][:120]}"
         if told != hash_in(made.name):

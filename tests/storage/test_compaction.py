@@ -25,7 +25,7 @@ from storage.compaction_log import last, log_path
 from storage.compaction_plan import planned, survey
 from storage.inspection import Scope
 from storage.lake import plan, scan, tables
-from storage.made_files import is_made, segments_of
+from storage.made_files import is_made, segments_of, sources_of
 from tests.small_disk import small_disk  # noqa: F401
 from tests.stepped_disk import FAILABLE, DyingDisk, FailingDisk, Killed
 from tests.storage.many_files import RULES, compacted, entries, files, many_files, same, scanned, view
@@ -134,7 +134,9 @@ def test_what_comes_late_becomes_a_second_file_of_the_day(original, tmp_path):
         (lake.raw / path.relative_to(original.raw)).unlink()
     compacted(lake)
     for path in held_back:
-        shutil.copy2(path, lake.raw / path.relative_to(original.raw))
+        late = lake.raw / path.relative_to(original.raw)
+        late.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, late)
     assert view(original).same(view(lake))
     compacted(lake)
     assert view(original).same(view(lake))
@@ -269,6 +271,11 @@ def test_check_finds_a_day_file_that_is_gone_changed_or_of_nobody(lake):
     path.rename(other)
     assert [line for line in examine(lake, Scope())[1] if "its name 00000000000000ff" in line]
     other.rename(path)
+    path.write_bytes(kept[:-30])
+    sources_of.cache_clear()
+    (line,) = examine(lake, Scope())[1]
+    assert line.startswith(f"{path}: cannot be read as a file that compaction made. ")
+    path.write_bytes(kept)
     shutil.copy2(path, path.with_name("copy.parquet"))
     assert examine(lake, Scope())[1] == [f"{path.parent.relative_to(lake.daily)}/copy.parquet is published nowhere"]
 

@@ -12,6 +12,7 @@ import pytest
 from ingestion.writers.parquet_writer import WriterOptions
 from ingestion.writers.segments import SegmentOptions
 from shared.content_hash import content_hash
+from shared.disk import Disk
 from shared.errors import LakeLocked, LakeUnusable
 from shared.partitioning import Lake, Partition, SegmentName
 from shared.rows import Gap, OrderBook, Reject, Row, Ticker
@@ -199,6 +200,25 @@ def test_a_kill_at_every_step_loses_no_acknowledged_row_and_doubles_none(
     assert lived
     assert steps > 40
     crash_figures({"deaths between two steps of seal or recovery survived": steps * (1 if second is None else 2)})
+
+
+def test_a_folder_that_compaction_takes_away_while_it_is_empty_is_made_again(lake: Lake) -> None:
+    taken = iter(("hour", "day"))
+
+    class Beside(Disk):
+        def rename(self, source: Path, target: Path) -> None:
+            if lake.ready in target.parents and (what := next(taken, None)):
+                target.parent.rmdir()
+                if what == "day":
+                    target.parent.parent.rmdir()
+            super().rename(source, target)
+
+    clock = StepClock()
+    w = writer(lake, clock, disk=Beside(durable=False))
+    w.append(Feed(clock).captures(5))
+    w.close()
+    assert ready_rows(lake).height == 5
+    assert next(taken, None) is None
 
 
 def test_a_file_where_the_lake_should_be_is_one_clear_line(tmp_path: Path) -> None:
