@@ -29,6 +29,7 @@ from storage.sync_names import (
     piece_key,
 )
 from storage.sync_plan import Local, Remote, is_same
+from storage.sync_turns import chain_and_stream, rank
 
 _LOG_BYTES = 4 << 20  # of a log that are looked at together
 _NEWEST = 2  # folders of days or months of an output that still change
@@ -47,7 +48,7 @@ class Changes:
         for stream, home in homes.items():
             with self._ledger.changing():
                 if home is None or home_folder(stream) != home or not self._look_at_output(stream, home):
-                    self._put_off_checkpoints(stream)
+                    self.put_off_checkpoints(f"{self._lake.key_of(stream)}/any.parquet")
         self._look_at_kept()
         self._look_at_logs()
         self.look_at_compacted()
@@ -75,7 +76,7 @@ class Changes:
             there = self._ledger.there_below("state/etl/")
             self._ledger.drop(self._ledger.waiting_below("state/etl/"))
             self._ledger.wait(self._kept([root / "positions.json"], there))
-            for folder in sorted(root.glob("*/*/*/")):
+            for folder in sorted(root.glob("*/*/*/"), key=_followers_first):
                 found = {self._lake.key_of(path): path for path in sorted(folder.glob("*.checkpoint"))}
                 self._ledger.wait(self._kept(list(found.values()), there))
                 if found:
@@ -97,11 +98,11 @@ class Changes:
                 continue
             yield file
 
-    def _put_off_checkpoints(self, stream: Path) -> None:
-        """Let those of the chain that writes a folder wait: not all that they count was found."""
-        group = _group_of(self._lake.key_of(stream))
-        waiting = self._ledger.waiting_below("state/etl/")
-        self._ledger.drop(key for key in waiting if named(key).group == group)
+    def put_off_checkpoints(self, key: str) -> None:
+        """Let those of the stream that a processed file is of wait: not all that they count was found."""
+        stream = named(key).group.partition("/")[2]
+        waiting = [each for each in self._ledger.waiting_below("state/etl/") if each.count("/") > 2]
+        self._ledger.drop(each for each in waiting if chain_and_stream(each)[1] == stream)
 
     # Outputs
 
@@ -224,6 +225,11 @@ class Changes:
 
 def _group_of(folder: str) -> str:
     return named(f"{folder}/any.parquet").group
+
+
+def _followers_first(folder: Path) -> tuple[int, Path]:
+    """What follows is looked at before what it follows, so that it is never found ahead of it."""
+    return -rank(folder.parent.parent.name), folder
 
 
 def home_folder(stream: Path) -> Path | None:

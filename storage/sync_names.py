@@ -12,6 +12,8 @@ PIECE_BYTES = 1 << 20
 
 MANIFESTS = "manifests/"
 LEASE = "leases/syncer"
+QUALITY = "quality-"
+"""Begins the groups of findings, which have no checkpoints."""
 COMPACTED = "compacted.jsonl"
 _GOLD = ("bars-", "candles-", "book-bars-")
 
@@ -65,7 +67,7 @@ def named(key: str) -> Named:
                 stage=Stage.PROCESSED,
                 tier="gold" if tier == "gold" else "silver",
                 table=table,
-                group=_chain_of_folder(steps),
+                group=f"{QUALITY if tier == 'quality' else ''}{_chain_of_folder(steps)}",
                 day=first,
                 last_day=last,
             )

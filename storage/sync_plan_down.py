@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from storage.sync_names import Stage, checkpoint_number, generation, home_of, named
+from storage.sync_names import QUALITY, Stage, checkpoint_number, generation, home_of, named
 from storage.sync_plan import Remote, order_of
+from storage.sync_turns import rank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +44,20 @@ def planned_down(there: Iterable[Found], here: Here) -> PlannedDown:
 
     A final name is brought where it is not. A chain that is as far here as there, by its checkpoints, keeps what it
     has, and gets what it lacks. Of another, files and checkpoints come together; a file that changed here stops it.
+    Files that no checkpoint counts were being sent when that broke off: they stay, with all that is made of them, and
+    are made again here.
     """
     objects = {found.key: found for found in there}
     newest = newest_checkpoints(objects)
     ours = {group for group, number in here.checkpoints.items() if number >= newest.get(group, 0)}
-    homes = {**_homes(objects, newest), **{group: here.homes[group] for group in ours if group in here.homes}}
+    homes = {**_homes(objects, newest), **{group: here.homes.get(group, "") for group in ours}}
     downloads: list[Found] = []
     changed: list[str] = []
+    unfounded = _unfounded(homes, newest, ours)
     for key in sorted(objects, key=order_of):
         what = named(key)
         is_left = what.stage is Stage.PROCESSED and home_of(key) != homes[what.group]
-        if is_left or (what.stage is Stage.CHECKPOINTS and what.group in ours):
+        if is_left or (what.stage is Stage.CHECKPOINTS and what.group in ours) or _follows(what.group, unfounded):
             continue
         if key not in here.files:
             downloads.append(objects[key])
@@ -83,6 +87,21 @@ def newest_checkpoints(keys: Iterable[str]) -> dict[str, int]:
         if what.stage is Stage.CHECKPOINTS:
             newest[what.group] = max(newest.get(what.group, 0), checkpoint_number(key))
     return newest
+
+
+def _unfounded(homes: Mapping[str, str], newest: Mapping[str, int], ours: set[str]) -> dict[str, int]:
+    """Streams of which a chain has files that no checkpoint counts, and the rank of the first such chain."""
+    found: dict[str, int] = {}
+    for group, home in homes.items():
+        chain, _, stream = group.partition("/")
+        if group not in ours and not chain.startswith(QUALITY) and generation(home) > newest.get(group, -1):
+            found[stream] = min(found.get(stream, rank(chain)), rank(chain))
+    return found
+
+
+def _follows(group: str, unfounded: Mapping[str, int]) -> bool:
+    chain, _, stream = group.partition("/")
+    return not chain.startswith(QUALITY) and rank(chain) >= unfounded.get(stream, 2**62)
 
 
 def _homes(keys: Iterable[str], newest: Mapping[str, int]) -> dict[str, str]:

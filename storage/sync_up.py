@@ -15,9 +15,10 @@ from storage.sync_changes import Changes
 from storage.sync_ledger import Ledger
 from storage.sync_names import Stage, is_made, named
 from storage.sync_pace import Interrupted, Pace
-from storage.sync_plan import Remote, Selection, Upload, planned
+from storage.sync_plan import Local, Remote, Selection, Upload, planned
 from storage.sync_report import Told
 from storage.sync_send import PublishedDiffers, listings, seen, sent
+from storage.sync_turns import chain_and_stream, in_turns
 
 _BATCH_FILES = 256  # noted together: what a kill makes us look at again
 _LARGE_BYTES, _LARGE_AT_ONCE = 16 << 20, 2  # each takes several parts of memory
@@ -136,23 +137,41 @@ class UpPass:
     def _put_off(self, stage: Stage) -> bool:
         """Send what waits in a stage, once; whether some of it has to be tried again."""
         self._failures = 0
+        if stage is Stage.CHECKPOINTS:
+            return self._put_off_checkpoints()
         put_off, after = 0, ("", "")
         while files := self._ledger.waiting(stage, self._selection, after=after, count=_BATCH_FILES):
             last = files[-1].key
             after = (day.isoformat() if (day := named(last).day) else "", last)
-            keys = [file.key for file in files]
-            superseded = self._ledger.superseded(keys)
-            successors = self._ledger.waiting_of(superseded.values())
-            there = self._ledger.there([*keys, *superseded.values()])
-            actions = planned([*files, *successors], there, superseded)
-            uploads = [action for action in actions if isinstance(action, Upload)]
-            with self._ledger.changing():
-                self._ledger.drop({*keys} - {upload.file.key for upload in uploads})
-                self._ledger.begun(upload.file.key for upload in uploads)
-            put_off += len(uploads) - self._send(uploads)
+            put_off += self._send_batch(files)
             if self._failures >= _FAILURES_MAX:
                 return True
         return put_off > 0
+
+    def _put_off_checkpoints(self) -> bool:
+        """Send checkpoints in turns; of a stream nothing more once one of it has to wait."""
+        waiting = {file.key: file for file in self._ledger.planned(Stage.CHECKPOINTS, self._selection)}
+        free = {file.key for file in self._ledger.waiting(Stage.CHECKPOINTS, self._selection, count=len(waiting))}
+        put_off, blocked = 0, set[str]()
+        for turn in in_turns(waiting):
+            going = [key for key in turn if key in free and chain_and_stream(key)[1] not in blocked]
+            for first in range(0, len(going), _BATCH_FILES):
+                put_off += self._send_batch([waiting[key] for key in going[first : first + _BATCH_FILES]])
+            blocked |= {chain_and_stream(file.key)[1] for file in self._ledger.waiting_of(turn)}
+        return put_off > 0
+
+    def _send_batch(self, files: list[Local]) -> int:
+        """Send those of these files that differ from what is there; how many have to be tried again."""
+        keys = [file.key for file in files]
+        superseded = self._ledger.superseded(keys)
+        successors = self._ledger.waiting_of(superseded.values())
+        there = self._ledger.there([*keys, *superseded.values()])
+        actions = planned([*files, *successors], there, superseded)
+        uploads = [action for action in actions if isinstance(action, Upload)]
+        with self._ledger.changing():
+            self._ledger.drop({*keys} - {upload.file.key for upload in uploads})
+            self._ledger.begun(upload.file.key for upload in uploads)
+        return len(uploads) - self._send(uploads)
 
     def _send(self, uploads: list[Upload]) -> int:
         """Send a batch, see it there, note it; how many need not be tried again."""
@@ -249,10 +268,9 @@ class UpPass:
         what = named(key)
         if state != "gone":
             self._ledger.set_aside(key, state)
-        elif what.stage is Stage.PROCESSED:  # it was replaced since it was found; what counts its rows waits
-            self._ledger.drop(
-                [key, *(each for each in self._ledger.waiting_below("state/etl/") if named(each).group == what.group)]
-            )
+        elif what.stage is Stage.PROCESSED:  # it was replaced since it was found; what counts rows of its stream waits
+            self._ledger.drop([key])
+            self._changes.put_off_checkpoints(key)
         elif self._ledger.superseded([key]):
             self._ledger.drop([key])
         elif is_made(key):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from storage.sync_names import Stage, checkpoint_number, home_of, named
 from storage.sync_plan import Local, Remote, Remove, Upload, planned
 from storage.sync_plan_down import Found, Here, newest_checkpoints, planned_down
+from storage.sync_turns import in_turns
 
 PART = "exchange=kraken/symbol=A-B"
 BRONZE = [
@@ -127,50 +128,78 @@ def test_nothing_that_is_only_here_is_replaced(archive):
             assert not named(found.key).is_final
 
 
+def chains(found):
+    """Keys of processed files and checkpoints by chain."""
+    out = {}
+    for key in found:
+        if named(key).stage in {Stage.PROCESSED, Stage.CHECKPOINTS}:
+            out.setdefault(named(key).group, set()).add(key)
+    return out
+
+
 @given(archives())
-def test_no_checkpoint_comes_without_all_files_of_its_chain(archive):
+def test_no_checkpoint_comes_without_the_files_that_it_counts(archive):
     there, here = archive
     plan = planned_down(there, here)
-    coming = {found.key for found in plan.downloads}
-    for key in coming:
-        what = named(key)
-        if what.stage is not Stage.CHECKPOINTS:
-            continue
-        trees = {
-            each.key
-            for each in there
-            if named(each.key).stage is Stage.PROCESSED and named(each.key).group == what.group
-        }
-        homes = {home_of(each) for each in trees if each in coming or each in here.files}
-        assert not homes & {home_of(each) for each in plan.changed_here if named(each).group == what.group}
-        newest = newest_checkpoints(each.key for each in there)[what.group]
-        brought = {home_of(each) for each in coming & trees}
-        assert len(brought) <= 1
-        for home in brought:
-            number = int(home.rpartition("/r")[2]) if "/r" in home.rpartition("symbol=")[2] else 0
-            made = [
-                int(each.rpartition("/r")[2].partition("/")[0])
-                for each in trees
-                if "/r" in each.rpartition("symbol=")[2]
-            ]
-            assert number <= newest or (
-                not [each for each in made if each <= newest]
-                and all("/r" in each.rpartition("symbol=")[2] for each in trees)
-            )
-        assert checkpoint_number(key) > here.checkpoints.get(what.group, 0) or newest > here.checkpoints.get(
-            what.group, 0
-        )
+    coming, changed = chains(found.key for found in plan.downloads), chains(plan.changed_here)
+    for group, keys in coming.items():
+        numbers = [checkpoint_number(key) for key in keys if named(key).stage is Stage.CHECKPOINTS]
+        trees = {home_of(key) for key in keys if named(key).stage is Stage.PROCESSED}
+        assert len(trees) <= 1
+        if numbers:
+            assert group not in changed
+            assert max(numbers) > here.checkpoints.get(group, 0)
+        for tree in trees & {f"{home_of(TREES[1])}", f"{home_of(TREES[4])}"}:
+            assert int(tree.rpartition("/r")[2]) <= max([*numbers, here.checkpoints.get(group, 0)])
 
 
 @given(archives())
-def test_an_empty_lake_gets_one_whole_tree_of_each_chain(archive):
+def test_an_empty_lake_gets_one_whole_tree_of_each_chain_or_makes_it_again(archive):
     there, _ = archive
     plan = planned_down(there, Here(files={}, known={}, checkpoints={}, homes={}))
     assert not plan.changed_here
     coming = {found.key for found in plan.downloads}
-    final = {found.key for found in there if named(found.key).stage is not Stage.PROCESSED}
-    assert final <= coming
-    for group in {named(found.key).group for found in there if named(found.key).stage is Stage.PROCESSED}:
-        of_group = {f.key for f in there if named(f.key).group == group and named(f.key).stage is Stage.PROCESSED}
-        (home,) = {home_of(key) for key in of_group & coming}
-        assert {key for key in of_group if home_of(key) == home} <= coming
+    listed = {found.key for found in there}
+    assert {key for key in listed if named(key).stage is Stage.BRONZE} <= coming
+    of_chains = chains(listed)
+    for group, keys in of_chains.items():
+        numbers = [checkpoint_number(key) for key in keys if named(key).stage is Stage.CHECKPOINTS]
+        trees = {home_of(key) for key in keys if named(key).stage is Stage.PROCESSED}
+        usable = [
+            tree
+            for tree in trees
+            if (int(tree.rpartition("/r")[2]) if "/r" in tree[-4:] else 0) <= max(numbers, default=-1)
+        ]
+        if group.startswith("trades/"):
+            assert bool(keys & coming) == bool(usable or (numbers and not trees))
+        for tree in {home_of(key) for key in keys & coming if named(key).stage is Stage.PROCESSED}:
+            assert tree == max(usable, key=len if len({*map(len, usable)}) == 1 else str)
+            assert {key for key in keys if home_of(key) == tree and named(key).stage is Stage.PROCESSED} <= coming
+
+
+@given(
+    st.sets(
+        st.sampled_from(
+            [
+                f"state/etl/{chain}/kraken/{symbol}/{n:012d}-20260608.checkpoint"
+                for chain in ("trades", "bars-tick-5", "candles-5s", "candles-1m", "orderbook", "book-bars-60")
+                for symbol in ("A-B", "C-D")
+                for n in (1, 2, 3)
+            ]
+        )
+    )
+)
+def test_checkpoints_go_newest_first_and_after_those_they_follow(found):
+    turns = in_turns(found)
+    assert sorted(key for turn in turns for key in turn) == sorted(found)
+    turn_of = {key: number for number, turn in enumerate(turns) for key in turn}
+    for key in found:
+        folder = key.rpartition("/")[0]
+        newer = [each for each in found if each.startswith(folder + "/") and each > key]
+        assert all(turn_of[each] < turn_of[key] for each in newer)
+    newest = {max(each for each in found if each.startswith(key.rpartition("/")[0] + "/")) for key in found}
+    for first, then in (("trades", "bars-tick-5"), ("candles-5s", "candles-1m"), ("orderbook", "book-bars-60")):
+        for symbol in ("A-B", "C-D"):
+            pair = [key for name in (first, then) for key in newest if f"/{name}/kraken/{symbol}/" in key]
+            if len(pair) == 2:
+                assert turn_of[pair[0]] < turn_of[pair[1]]
