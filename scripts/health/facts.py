@@ -78,8 +78,8 @@ class WatcherLag(Struct, frozen=True, kw_only=True):
 class Archive(Struct, frozen=True, kw_only=True):
     """What `daedalus sync` says."""
 
-    backlog_files: Annotated[int, Meta(description="that are to be brought over")]
-    backlog_bytes: Annotated[int, Meta(description="their size")]
+    backlog_files: Annotated[int | None, Meta(description="that are to be brought over; null: no pass has looked yet")]
+    backlog_bytes: Annotated[int | None, Meta(description="their size")]
     uploaded_files: Annotated[int, Meta(description="since sync started")]
     uploaded_bytes: Annotated[int, Meta(description="their size")]
     downloaded_files: Annotated[int, Meta(description="since sync started")]

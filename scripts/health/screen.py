@@ -151,6 +151,8 @@ def _archive(archive: Archive | None) -> str:
         else (f"last pass ended {_span(archive.last_success_age_s)} ago")
     )
     problem = f"; {archive.last_problem}" if archive.last_problem else ""
+    if archive.backlog_files is None or archive.backlog_bytes is None:
+        return f"what waits is not known yet; {last}{problem}"
     return f"{waiting(archive.backlog_files, 'file')}, {_size(archive.backlog_bytes)}; {last}{problem}"
 
 

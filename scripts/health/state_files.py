@@ -89,8 +89,8 @@ class WatcherSaid(Spoken, frozen=True):
 class SyncSaid(Spoken, frozen=True):
     """`sync.json`, each pass and every few seconds within one."""
 
-    backlog_files: int = 0
-    backlog_bytes: int = 0
+    backlog_files: int | None = None
+    backlog_bytes: int | None = None
     uploaded_files_total: int = 0
     uploaded_bytes_total: int = 0
     downloaded_files_total: int = 0

@@ -158,8 +158,8 @@ def _archive(health: Health, limits: Limits) -> Iterator[Alarm]:
     if age_s is None or age_s <= limits.sync_lag_s:
         return
     why = f"; the last problem: {archive.last_problem[:200]}" if archive.last_problem else ""
-    files = waiting(archive.backlog_files, "file")
-    text = f"the archive is {_span(age_s)} behind, {files}{why}: nothing is removed here before it is there"
+    files = f", {waiting(archive.backlog_files, 'file')}" if archive.backlog_files is not None else ""
+    text = f"the archive is {_span(age_s)} behind{files}{why}: nothing is removed here before it is there"
     yield Alarm(name="sync_late", level="warning", text=text)
 
 

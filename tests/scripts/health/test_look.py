@@ -18,9 +18,10 @@ from scripts.health.facts import Health
 from scripts.health.look import look
 from scripts.health.verdict import verdict
 from scripts.supervisor import readings
-from shared.clock import boot_id
+from shared.clock import SystemClock, boot_id
 from shared.partitioning import Lake
 from storage.locks import hold
+from storage.sync_report import Told
 from tests.scripts.health.examples import limits
 
 
@@ -251,3 +252,12 @@ def test_restarts_as_the_supervisor_counts_them(lake: Lake) -> None:
     say(lake, "supervisor.json", children={"watch": child}, machine=machine)
     say(lake, "watcher.json")
     assert seen(lake).process("watch").restarts == 3
+
+
+def test_what_sync_does_not_know_yet_is_unknown(lake: Lake) -> None:
+    """As it stands while its first pass looks for the archive, with a network or without."""
+    Told(lake.state / "sync.json", clock=SystemClock()).begin("up")
+    health = seen(lake)
+    assert health.archive
+    assert (health.archive.backlog_files, health.archive.backlog_bytes) == (None, None)
+    assert states(health)["sync"] == "running"

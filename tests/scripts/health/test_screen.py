@@ -55,3 +55,10 @@ def test_names_are_shown_as_they_are() -> None:
     health = healthy()
     odd = replace(health.feeds[0], name="native:[red]odd[/]")
     assert "native:[red]odd[/]" in shown(replace(health, feeds=[odd]), columns=100)
+
+
+def test_what_nobody_has_looked_for_is_not_called_none() -> None:
+    health = healthy()
+    assert health.archive
+    archive = replace(health.archive, backlog_files=None, backlog_bytes=None, last_success_age_s=None)
+    assert "what waits is not known yet; no pass has ended yet" in shown(replace(health, archive=archive), columns=120)
