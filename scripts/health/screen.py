@@ -26,11 +26,13 @@ def screen(health: Health, alarms: Sequence[Alarm]) -> RenderableType:
 
 
 def summary(alarms: Sequence[Alarm]) -> Text:
-    """How bad it is, in two words."""
+    """How bad it is, in a few words."""
     if not alarms:
         return Text("all is well", style="bold green")
     counts = {level: sum(alarm.level == level for alarm in alarms) for level in _STYLES}
-    said = (f"{count} {level}" for level, count in counts.items() if count)
+    said = (
+        f"{count} {level}{'s' if level == 'warning' and count > 1 else ''}" for level, count in counts.items() if count
+    )
     return Text(", ".join(said), style=_STYLES[alarms[0].level])
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from config.config import Settings
-from scripts.health.facts import Alarm, Health, Process
+from scripts.health.facts import Alarm, Health
 from scripts.moments import lasted
 
 _QUEUE_CRITICAL_PERCENT = 95.0
@@ -36,6 +36,13 @@ ALARMS = {
     "state": "a file in `state` is damaged, or is none of ours",
 }
 """What each alarm means; an alarm is about one feed or process where it names one."""
+
+_WORDS = {
+    "ingest": ("capture", "daedalus ingest"),
+    "watch": ("the watcher", "daedalus watch"),
+    "sync": ("synchronisation", "daedalus sync --mode continuous"),
+    "supervisor": ("the supervisor", "daedalus supervise"),
+}
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ def verdict(health: Health, limits: Limits) -> list[Alarm]:
 def _capture(health: Health, limits: Limits) -> Iterator[Alarm]:
     process = health.process("ingest")
     if "ingest" in limits.expected and process.state not in {"running", "starting"}:
-        yield Alarm(name="capture", level="critical", text=_not_running(process, "capture", "daedalus ingest"))
+        yield Alarm(name="capture", level="critical", text=_not_running(health, "ingest"))
     if process.state != "running":
         return
     for feed in health.feeds:
@@ -133,19 +140,17 @@ def _refining(health: Health, limits: Limits) -> Iterator[Alarm]:
     lag = health.watcher
     if "watch" in limits.expected:
         if not watcher.is_alive:
-            yield Alarm(name="watcher", level="warning", text=_not_running(watcher, "the watcher", "daedalus watch"))
+            yield Alarm(name="watcher", level="warning", text=_not_running(health, "watch"))
         if lag.lag_s > limits.watcher_lag_s:
             files = f"{'more than ' if lag.is_more else ''}{waiting(lag.files, 'published file')}"
             text = f"{files} for the watcher, the oldest for {_span(lag.lag_s)}: see the log of watch"
             yield Alarm(name="watcher_late", level="warning", text=text)
     if "sync" in limits.expected:
         if not sync.is_alive:
-            text = _not_running(sync, "synchronisation", "daedalus sync --mode continuous")
-            yield Alarm(name="sync", level="warning", text=text)
+            yield Alarm(name="sync", level="warning", text=_not_running(health, "sync"))
         yield from _archive(health, limits)
     if supervisor.state in {"gone", "silent", "unreadable"}:
-        text = _not_running(supervisor, "the supervisor", "daedalus_supervisor.py")
-        yield Alarm(name="supervisor", level="warning", text=text)
+        yield Alarm(name="supervisor", level="warning", text=_not_running(health, "supervisor"))
 
 
 def _archive(health: Health, limits: Limits) -> Iterator[Alarm]:
@@ -187,19 +192,22 @@ def _machine(health: Health, limits: Limits) -> Iterator[Alarm]:
         yield Alarm(name="state", subject=file, level="warning", text=text)
 
 
-def _not_running(process: Process, what: str, command: str) -> str:
+def _not_running(health: Health, name: str) -> str:
     """Why a process counts as not running, since when, and how it is started."""
-    since = _span(process.said_age_s or 0.0)
+    process, (what, command) = health.process(name), _WORDS[name]
+    since, start = _span(process.said_age_s or 0.0), f"start it with `{command}`"
+    if health.process("supervisor").state == "running":
+        start = "the supervisor starts it again; its log says why it ended"
     match process.state:
         case "never":
-            return f"{what} has never run here: start it with `{command}`"
+            return f"{what} has never run here: {start}"
         case "unreadable":
             return f"{what}: what it says cannot be read, see below"
         case "silent":
             return (
                 f"{what} (process {process.pid}) lives and has said nothing for {since}: see its log, then restart it"
             )
-    return f"{what} (process {process.pid}) is gone; it last said something {since} ago: start it with `{command}`"
+    return f"{what} (process {process.pid}) is gone; it last said something {since} ago: {start}"
 
 
 def _worse(is_critical: bool) -> Literal["warning", "critical"]:

@@ -107,10 +107,12 @@ def test_a_feed_of_a_capture_that_is_gone_is_no_second_alarm() -> None:
 
 
 def test_the_text_says_what_since_when_and_what_to_do() -> None:
-    (alarm,) = verdict(with_process(healthy(), "ingest", "gone", said_age_s=7260.0), limits())
-    assert alarm.text == (
-        "capture (process 1234) is gone; it last said something 2 h 1 min ago: start it with `daedalus ingest`"
-    )
+    gone = with_process(healthy(), "ingest", "gone", said_age_s=7260.0)
+    (alarm,) = verdict(gone, limits())
+    said = "capture (process 1234) is gone; it last said something 2 h 1 min ago: "
+    assert alarm.text == f"{said}the supervisor starts it again; its log says why it ended"
+    alone = with_process(gone, "supervisor", "never")
+    assert verdict(alone, limits())[0].text == f"{said}start it with `daedalus ingest`"
 
 
 AGES = st.one_of(st.none(), st.floats(0, 1e12))
