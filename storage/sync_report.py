@@ -4,7 +4,7 @@ import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -77,6 +77,7 @@ class Told:
         )
         totals = ("uploaded_files_total", "uploaded_bytes_total", "downloaded_files_total", "downloaded_bytes_total")
         self._state |= dict.fromkeys(totals, 0)
+        self._state |= _lasting(path)
 
     def begin(self, direction: str) -> None:
         """A pass begins."""
@@ -145,3 +146,13 @@ class Told:
             self._state[name] = int(self._state[name] or 0) + value
         if self._onlooker:
             self._onlooker.finished(files)
+
+
+def _lasting(path: Path | None) -> dict[str, int | str]:
+    """What processes before this one said that is still true."""
+    try:
+        said = msgspec.json.decode(path.read_bytes(), type=dict[str, Any]) if path else {}
+    except (OSError, msgspec.MsgspecError):
+        return {}
+    names = ("last_success_wall_ns", "last_problem", "last_problem_wall_ns")
+    return {name: said[name] for name in names if isinstance(said.get(name), int | str)}

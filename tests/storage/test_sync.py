@@ -4,14 +4,17 @@ import json
 from collections import Counter
 from itertools import count
 from pathlib import Path
+from threading import Event
 
 import pytest
 from pydantic import TypeAdapter
 
 from config.places import Archive
-from shared.errors import LakeLocked, StorageRefused, StorageUnreachable
+from shared.errors import LakeLocked, LeaseHeld, StorageRefused, StorageUnreachable
 from storage.factory import object_store
+from storage.leases import Lease
 from storage.sync import StorageSync, SyncOptions
+from storage.sync_names import LEASE
 from storage.sync_plan import Selection
 from tests.ingestion.writers.lake_rows import StepClock
 from tests.s3_servers import s3_place
@@ -232,3 +235,23 @@ def test_two_syncers_of_a_lake_are_one_too_many(folder_store, tmp_path):
     lake = two_runs(tmp_path / "lake")
     with StorageSync(lake, folder_store)._held_lock(), pytest.raises(LakeLocked, match="in use by pid"):
         StorageSync(lake, folder_store).run_once()
+
+
+def test_a_syncer_on_another_machine_is_told_and_kept_out(folder_store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    with Lease(folder_store, LEASE, owner="the other one", ttl_s=2.0).kept(), pytest.raises(LeaseHeld) as held:
+        StorageSync(lake, folder_store).run_once()
+    assert "the other one" in held.value.line()
+    assert objects_of(folder_store) == {}
+    assert StorageSync(lake, folder_store).run_once().is_complete
+
+
+def test_the_last_success_is_remembered_by_the_next_process(folder_store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    StorageSync(lake, folder_store).run_once()
+    state = lake.state / "sync.json"
+    before = json.loads(state.read_text())["last_success_wall_ns"]
+    stopped = Event()
+    stopped.set()
+    StorageSync(lake, folder_store).run("up", 1.0, stopped)
+    assert json.loads(state.read_text())["last_success_wall_ns"] == before > 0
