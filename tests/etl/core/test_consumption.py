@@ -25,7 +25,7 @@ from storage.retention import NEVER, Held
 from tests.etl.core.test_book_streams import day
 from tests.etl.core.test_streams import BARS, CANDLES, Recorder, market, silver_of, tables
 from tests.ingestion.writers.lake_rows import START_NS
-from tests.stepped_disk import DyingDisk, Killed
+from tests.stepped_disk import DyingDisk, Killed, SteppedDisk
 
 HOUR_US = 3_600_000_000
 KEY = StreamKey("kraken", "BTC-USD")
@@ -139,6 +139,32 @@ def test_when_another_source_is_read_from_now_on_what_the_one_before_had_used_do
     assert {path.relative_to(lake.ready).parts[0] for path in used(lake)} == {"ccxt"}  # it is not read any more
     run(lake)
     assert len(used(lake)) == 2
+
+
+@pytest.mark.parametrize("chain", ["trades", "orderbook", "ticker"])
+def test_a_file_is_used_when_the_last_of_those_that_read_it_has_committed(tmp_path: Path, chain: str) -> None:
+    """Silver trades commit first, then tickers, then books; books are read by the first as well."""
+    lake = Lake.under(tmp_path)
+    Recorder(lake, "kraken").record(journals(rows(4, "l2"), random.Random(4)))
+    with suppress(Killed, BaseExceptionGroup):
+        run(lake, disk=DiesInChain(chain))
+    found = {path.relative_to(lake.ready).parts[1] for path in used(lake)}
+    assert found == {"trades": set(), "ticker": {"trades"}, "orderbook": {"trades", "ticker"}}[chain]
+    run(lake)
+    assert {path.relative_to(lake.ready).parts[1] for path in used(lake)} == {"trades", "ticker", "l2"}
+
+
+class DiesInChain(SteppedDisk):
+    """The disk under a process that is killed before the first commit of a chain counts."""
+
+    def __init__(self, chain: str) -> None:
+        super().__init__()
+        self._chain, self._is_dead = chain, False
+
+    def before(self, kind: str, path: Path) -> None:
+        if self._is_dead or (kind == "rename" and f"/etl/{self._chain}/" in path.as_posix()):
+            self._is_dead = True
+            raise Killed
 
 
 def test_looking_beside_a_watcher_changes_nothing(tmp_path: Path) -> None:
