@@ -9,10 +9,12 @@ from pathlib import Path
 
 import psutil
 
+from scripts.check import examine
 from scripts.demo_evidence import read_evidence
 from scripts.demo_folder import SYMBOLS
 from scripts.demo_verdict import verdict
 from scripts.supervisor.children import MODULE, end_leftovers
+from storage.inspection import Scope
 from storage.locks import hold
 from tests.crash.test_watcher_sigkill import refine
 from tests.exchange_process import ROOT, exchange_process
@@ -68,6 +70,19 @@ def test_a_child_that_cannot_start_is_tried_again_until_it_can(tmp_path: Path) -
             elsewhere.close()
             running.until_fed()
             assert running.stop() == 0
+
+
+def test_a_child_that_does_not_end_is_killed_at_the_bound(tmp_path: Path) -> None:
+    with exchange_process(tmp_path, rate=100) as url:
+        with Running(write_settings(tmp_path, url, more="stop_timeout_s: 2"), tmp_path) as running:
+            os.kill(running.until_fed(), signal.SIGSTOP)
+            assert running.stop() == 0
+            assert running.child("ingest")["last_exit"] == "killed by SIGKILL (asked to stop)"
+        with Running(running.file, tmp_path) as again:
+            again.until_fed()
+            assert again.stop() == 0
+    _, unproven, _ = examine(again.lake, Scope())
+    assert unproven == []
 
 
 def test_a_changed_file_reaches_every_child_and_a_refused_one_none(tmp_path: Path) -> None:
