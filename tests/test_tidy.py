@@ -92,3 +92,8 @@ def test_all_assertions_of_ours_stay_on() -> None:
 def test_kernels_are_kept_by_the_one_who_knows_what_they_call() -> None:
     """Numba's cache does not see that a callee in another file has changed: `etl.compiled.kernel` does."""
     assert [name_of(path) for path in SOURCES if "njit" in path.read_text()] == ["etl/compiled.py"]
+
+
+def test_every_page_stands_in_the_index() -> None:
+    index = (ROOT / "README.md").read_text()
+    assert [page.name for page in sorted((ROOT / "docs").glob("*.md")) if f"(docs/{page.name})" not in index] == []
