@@ -100,7 +100,7 @@ class Supervisor:
         self._throttled_bits = found.throttled_bits
         self._state.write(os.getpid(), {name: ward.report() for name, ward in self._wards.items()}, found)
         collector = self._wards.get("ingest")
-        if collector is None or collector.is_starting:
+        if collector is None or collector.policy.is_final or collector.is_starting:
             notify(WATCHDOG)  # nobody is there who could tell of data
         notify("STATUS=" + ", ".join(f"{name} {ward.policy.state}" for name, ward in self._wards.items()))
 
