@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .bench-venv/.ready
+SYNC_PEERS := .bench-sync-venv/.ready
 TRADES ?= 20000000
 export DAEDALUS_TEST_DATA ?= $(abspath ../shared/data)
 
@@ -38,7 +39,7 @@ format: setup ## rewrite the code in the house style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup $(PEERS) ## speed and size, as ratios within one run, other libraries beside us
+bench: setup $(PEERS) $(SYNC_PEERS) ## speed and size, as ratios within one run, other libraries beside us
 	@$(BIN)/pip install --quiet --disable-pip-version-check cryptofeed==2.4.1 || echo "cryptofeed cannot be installed: not measured"
 	$(BIN)/python -m tests.benchmarks.run
 
@@ -52,6 +53,11 @@ $(PEERS): tests/benchmarks/peers.txt
 	@rm -rf .bench-venv && $(PYTHON) -m venv .bench-venv \
 	  && .bench-venv/bin/pip install --quiet --disable-pip-version-check -r $< && touch $@ \
 	  || { rm -rf .bench-venv; echo "mlfinpy, RiskLabAI, nautilus_trader and hftbacktest cannot be installed: not measured"; }
+
+$(SYNC_PEERS): tests/benchmarks/sync_peers.txt
+	@rm -rf .bench-sync-venv && $(PYTHON) -m venv .bench-sync-venv
+	@while read -r peer; do .bench-sync-venv/bin/pip install --quiet --disable-pip-version-check $$peer \
+	  || echo "$$peer cannot be installed: not measured"; done < $< && touch $@
 
 MINUTES ?= 20
 memory: setup ## one collector with 100 symbols x 3 channels for MINUTES=60: memory, open files, bytes to the disk

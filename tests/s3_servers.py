@@ -31,14 +31,21 @@ def s3_place(url: str, **more: object) -> dict[str, object]:
     return {"type": "s3", "bucket": "lake", "endpoint_url": url, "addressing": "path", **keys, **quick, **more}
 
 
+@contextmanager
+def ministack_in(folder: Path) -> Iterator[str]:
+    """The address of a ministack with the empty bucket `lake`, whose files are in `folder`."""
+    port = free_port()
+    own = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "SERVICES": "s3"}
+    own |= {"S3_PERSIST": "1", "S3_DATA_DIR": str(folder / "s3")}
+    with _running([sys.executable, "-m", "ministack"], port=port, log=folder / "log", environment=own) as url:
+        _make_bucket(f"{url}/lake")
+        yield url
+
+
 @pytest.fixture(scope="session")
 def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a ministack with the bucket `lake`."""
-    data, port = tmp_path_factory.mktemp("ministack"), free_port()
-    own = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "SERVICES": "s3"}
-    own |= {"S3_PERSIST": "1", "S3_DATA_DIR": str(data / "s3")}
-    with _running([sys.executable, "-m", "ministack"], port=port, log=data / "log", environment=own) as url:
-        _make_bucket(f"{url}/lake")
+    with ministack_in(tmp_path_factory.mktemp("ministack")) as url:
         yield url
 
 
