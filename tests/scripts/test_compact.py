@@ -8,6 +8,7 @@ import pytest
 
 from scripts.cli import main
 from shared.partitioning import Lake
+from storage.lake import scan
 from storage.locks import hold
 from tests.small_disk import small_disk  # noqa: F401
 from tests.storage.captured import two_runs
@@ -74,6 +75,14 @@ def test_a_damaged_file_is_a_line_and_everything_else_is_done(lake, capsys):
     assert code == 1
     assert [line for line in lines if str(path) in line and "`daedalus check --deep`" in line]
     assert len([name for name in files(lake) if name.startswith("ready/")]) == 4
+
+
+def test_a_query_reads_days_and_hours_each_row_once(original, lake, capsys):
+    compact(lake, capsys, "--symbol", "BTC-USD")
+    shutil.copytree(original.ready, lake.ready, dirs_exist_ok=True)  # brought back, and standing there twice
+    with pytest.raises(SystemExit):
+        main(["query", "select count(*) from trades", "--csv", "-c", str(lake.raw.parent / "config.yaml")])
+    assert capsys.readouterr().out.splitlines()[1] == str(scan(original, "trades").collect().height)
 
 
 def test_two_at_once_are_told_who_is_at_work(lake, capsys):

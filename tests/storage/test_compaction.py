@@ -18,8 +18,8 @@ from shared.content_hash import content_hash
 from shared.disk import Disk
 from shared.errors import DiskFull, InputUnreadable, LakeUnusable
 from shared.filters import FilterSpec
-from shared.partitioning import Lake
-from storage.bronze_rows import batches_of, is_here, rows_of
+from shared.partitioning import Lake, Partition
+from storage.bronze_rows import batches_of, is_here, rows_of, rows_of_hour
 from storage.compaction import Compactor, MadeOptions
 from storage.compaction_log import last, log_path
 from storage.compaction_plan import planned, survey
@@ -327,3 +327,16 @@ def test_a_torn_line_of_the_log_is_cut_off(lake):
     assert lines[-1]["made"] != known.made
     made = {f"daily/{path.relative_to(lake.daily).as_posix()}" for path in lake.daily.rglob("*.parquet")}
     assert {line["made"] for line in lines} == made
+
+
+def test_the_rows_of_an_hour_are_found_in_whatever_files(original, lake):
+    hour = Partition("coinbaseadvanced", "BTC-USD", 2026, 5, 28, 23)
+    expected = rows_of_hour(original, "ticker", hour, ["seq", "bid"])
+    assert expected is not None
+    compacted(lake)
+    found = rows_of_hour(lake, "ticker", hour, ["seq", "bid"])
+    assert found is not None
+    assert found.sort("seq").equals(expected.sort("seq"))
+    shutil.copytree(original.ready, lake.ready, dirs_exist_ok=True)
+    assert rows_of_hour(lake, "ticker", hour, ["seq", "bid"]).height == expected.height
+    assert rows_of_hour(lake, "ticker", replace(hour, day=27), ["seq"]) is None
