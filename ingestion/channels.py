@@ -27,6 +27,7 @@ class Channel:
 
     streams: int = 0
     rows: int = 0  # received in this run, what was given up or rejected later included
+    rows_synced: int = 0  # of this run, acknowledged: no kill and no power cut loses them
     rows_per_s: float = 0.0  # over the last minute
     last_row_wall_ns: int = 0  # 0: none yet
     interrupted: int = 0  # streams that wait for their first row since they were interrupted

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -236,8 +237,14 @@ class IngestionPipeline:
         }
 
     def _channels(self, inlet: Inlet) -> dict[str, Any]:
+        synced: Counter[str] = Counter()
+        for stream, rows in self._writer.acknowledged.items():
+            if f"{stream.source}:{stream.exchange}" == inlet.name:
+                synced[stream.table] += rows
         return {
-            table: asdict(replace(channel, rows_per_s=self._pace.rows_per_s(inlet.name, table)))
+            table: asdict(
+                replace(channel, rows_synced=synced[table], rows_per_s=self._pace.rows_per_s(inlet.name, table))
+            )
             for table, channel in inlet.channels().items()
         }
 

@@ -16,7 +16,7 @@ OUTAGE_TRADES = 105  # the exchanges send 100 (Coinbase) and 50 (Kraken) old tra
 _OUTAGE_S_MAX = 30.0
 _START_S_MAX = 60.0
 _END_S_MAX = 60.0
-_ROWS_BEFORE_KILL = 20  # per feed, so that there is something to resume from
+_ROWS_BEFORE_KILL = 20  # trades per feed, on the disk: else there is nothing to resume from
 
 
 @dataclass(frozen=True)
@@ -110,12 +110,14 @@ def _await_trades(children: Children, folder: DemoFolder, collector: Child) -> N
 
 
 def _await_rows(children: Children, folder: DemoFolder, collector: Child) -> None:
-    """Wait until this collector says that every feed of it delivers."""
+    """Wait until this collector says that every feed of it delivers, and that what came is safe."""
 
     def delivering() -> bool:
         beat = read_beat(folder)
-        mine = beat is not None and beat.pid == collector.pid
-        return mine and beat is not None and all(feed.rows >= _ROWS_BEFORE_KILL for feed in beat.feeds.values())
+        if beat is None or beat.pid != collector.pid:
+            return False
+        tables = [channels.get("trades") for channels in beat.channels.values()]
+        return all(table is not None and table.rows_synced >= _ROWS_BEFORE_KILL for table in tables)
 
     if not children.wait(delivering, within_s=_START_S_MAX):
         raise ChildFailed(collector.name, "captured nothing", collector.log)

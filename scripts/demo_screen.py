@@ -26,6 +26,7 @@ class Beat(msgspec.Struct, frozen=True):
     wall_ns: int
     rows_total: int
     feeds: dict[str, "FeedBeat"]
+    channels: dict[str, dict[str, "ChannelBeat"]]
 
 
 class FeedBeat(msgspec.Struct, frozen=True):
@@ -33,6 +34,12 @@ class FeedBeat(msgspec.Struct, frozen=True):
 
     rows: int
     sessions: int
+
+
+class ChannelBeat(msgspec.Struct, frozen=True):
+    """One table of it."""
+
+    rows_synced: int
 
 
 class Screen:

@@ -3,6 +3,7 @@
 Between the two stands the journal. No Parquet file is ever open while rows stream in: an unfinished one is lost whole.
 """
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +75,11 @@ class StreamingParquetWriter:
     def journal_age_s(self) -> float:
         """Seconds since the open journal was opened; 0 where none is."""
         return (self._clock.mono_ns() - self._opened_mono_ns) / 1e9 if self._journal else 0.0
+
+    @property
+    def acknowledged(self) -> Mapping[Stream, int]:
+        """Rows of this epoch that are on the disk, per stream, as the last `sync` or `rotate` left them."""
+        return self._acknowledged
 
     def append(self, captures: list[Capture]) -> None:
         """Write rows to the journal: from here a kill cannot lose them. Opens a journal where there is none."""
