@@ -112,7 +112,7 @@ class Told:
         self._count("downloaded", files, size_bytes)
 
     def problem(self, line: str) -> None:
-        """Something a person should know; said once by each process."""
+        """Something a person should know; said once until all is well again."""
         self._state |= {"last_problem": line, "last_problem_wall_ns": self._clock.wall_ns()}
         if len(self.report.problems) < _PROBLEMS_KEPT and line not in self.report.problems:
             self.report.problems.append(line)
@@ -124,6 +124,7 @@ class Told:
         """A pass has ended."""
         self._state |= {"backlog_files": backlog[0], "backlog_bytes": backlog[1]}
         if self.report.is_complete:
+            self._said.clear()
             self._state["last_success_wall_ns"] = self._clock.wall_ns()
         self.write(is_running=True)
 
