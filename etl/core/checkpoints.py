@@ -153,6 +153,8 @@ class CheckpointStore:
         for path in paths:
             if path not in kept:
                 self._disk.remove(path)
+        for path in self.folder.glob("*.tmp"):  # a kill's
+            self._disk.remove(path)
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob(f"*{_SUFFIX}"))

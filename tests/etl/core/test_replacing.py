@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -91,3 +92,19 @@ def test_a_kill_at_every_step_of_a_replacement_leaves_the_old_rows_or_the_new(tm
         if lived:
             break
     assert steps > 10
+
+
+def test_what_kills_leave_of_checkpoints_half_written_goes_with_the_next_commit(tmp_path: Path) -> None:
+    lake, litter = Lake.under(tmp_path), 0
+    for steps in range(12):
+        chain = marked_chain(lake, disk=DyingDisk(steps))
+        with suppress(Killed):
+            chain.add(rows_of(chain, 3), position={})
+            chain.commit(b"none")
+        left = list(lake.state.rglob("*.tmp"))
+        litter += len(left)
+        chain = marked_chain(lake)
+        chain.add(rows_of(chain, 30), position={})  # of another day, and so under another name
+        chain.commit(b"none")
+        assert list(lake.state.rglob("*.tmp")) == []
+    assert litter
