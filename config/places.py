@@ -43,6 +43,8 @@ class S3Place(Section):
     """true: requests are not signed, as a public bucket allows."""
     addressing: Literal["auto", "path", "virtual"] = "auto"
     """Where the bucket's name stands: in the path or in the host's name; auto: as the endpoint suggests."""
+    conditional_writes: bool = True
+    """false: the store knows none, and only this machine writes there; nothing keeps a second one out then."""
     ca_file: Directory | None = None
     """Certificates (PEM) to trust for this store; null: the machine's own."""
     part_mb: Annotated[int, Field(ge=5, le=5120)] = 8

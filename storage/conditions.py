@@ -22,7 +22,7 @@ def prove_conditions(store: ObjectStore, *, beside: str) -> None:
             raise StorageRefused(
                 store.name,
                 "the store ignores conditions: it replaced an object that it was told to leave",
-                hint="Two writers could each take the other for absent here; use a store with conditional writes",
+                hint="Two machines could not be kept apart; where only this one writes, set conditional_writes: false",
             )
     finally:
         store.delete(key)

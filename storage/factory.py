@@ -23,10 +23,13 @@ def object_store(place: Mapping[str, Any], *, root: Path) -> ObjectStore:
     if kind == "folder":
         return LocalStorage(options["path"])
     assert kind == "s3", kind
+    from storage.looking_first import LookingFirst
     from storage.s3 import S3Storage  # botocore takes 0.2 s to import, and a local lake needs none of it
     from storage.s3_options import S3Options
 
-    return S3Storage(S3Options(**options))
+    has_conditions = options.pop("conditional_writes", True)
+    store = S3Storage(S3Options(**options))
+    return store if has_conditions else LookingFirst(store)
 
 
 def place_name(place: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from shared import log
 from shared.errors import SettingsInvalid
 
 HIDDEN = "hunter2-do-not-show"
+HIDDEN_URL = f"https://example.org/{HIDDEN}"
 SECRETS = [entry for entry in entries(Settings) if entry.is_secret]
 USABLE = [entry for entry in SECRETS if entry.path[0] != "storage"]
 
@@ -22,6 +23,11 @@ def nested(path, value):
     for step in reversed(path):
         value = {step.replace("<id>", "kraken"): value}
     return value
+
+
+def hidden(entry):
+    """A secret that can stand there."""
+    return HIDDEN_URL if entry.path[-1].endswith("_url") else HIDDEN
 
 
 def write(tmp_path, data, mode=0o600):
@@ -56,8 +62,8 @@ def test_every_field_with_a_secret_name_is_a_secret():
 
 @pytest.mark.parametrize("entry", USABLE, ids=lambda entry: entry.key)
 def test_a_loaded_secret_is_never_shown(tmp_path, entry, capsys):
-    settings = load_config(write(tmp_path, nested(entry.path, HIDDEN)), environment={})
-    assert value_at(settings, entry.path).get_secret_value() == HIDDEN
+    settings = load_config(write(tmp_path, nested(entry.path, hidden(entry))), environment={})
+    assert value_at(settings, entry.path).get_secret_value() == hidden(entry)
     log.configure("debug", format="text")
     log.get_log("test").info(
         "settings", settings=settings, dumped=settings.model_dump(), field=value_at(settings, entry.path)
@@ -77,11 +83,12 @@ def test_a_loaded_secret_is_never_shown(tmp_path, entry, capsys):
 @pytest.mark.parametrize("entry", USABLE, ids=lambda entry: entry.key)
 def test_the_environment_wins_over_the_file(tmp_path, entry):
     name = PREFIX + "__".join(entry.path).upper().replace("<ID>", "KRAKEN")
-    settings = load_config(write(tmp_path, nested(entry.path, "from the file")), environment={name: HIDDEN})
-    assert value_at(settings, entry.path).get_secret_value() == HIDDEN
+    written = "https://example.org/from-the-file" if hidden(entry) == HIDDEN_URL else "from the file"
+    settings = load_config(write(tmp_path, nested(entry.path, written)), environment={name: hidden(entry)})
+    assert value_at(settings, entry.path).get_secret_value() == hidden(entry)
     assert settings.notices == ()
     empty = load_config(tmp_path / "c.yaml", environment={name: ""})
-    assert value_at(empty, entry.path).get_secret_value() == "from the file"
+    assert value_at(empty, entry.path).get_secret_value() == written
 
 
 @pytest.mark.parametrize("name", ["COINBASE__API_KEY", "CCXT__EXCHANGES__KRAKEN__SECRET"])

@@ -199,8 +199,16 @@ def test_a_store_that_ignores_conditions_is_refused(rclone):
     with pytest.raises(StorageRefused) as refused:
         Lease(store, "k", owner="a", ttl_s=60).acquire()
     assert "the store ignores conditions" in refused.value.line()
-    assert "use a store with conditional writes" in refused.value.line()
+    assert "set conditional_writes: false" in refused.value.line()
     assert list(store.list()) == []
+
+
+def test_one_machine_alone_may_use_such_a_store_by_looking_first(rclone):
+    store = opened(s3_place(rclone, prefix="alone", conditional_writes=False), None)
+    lease = Lease(store, "k", owner="a", ttl_s=60)
+    lease.acquire()
+    assert lease.fence == 1
+    lease.release()
 
 
 def test_what_is_no_lease_is_not_taken(store):

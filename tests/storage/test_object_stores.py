@@ -32,13 +32,16 @@ def opened(place, root):
     return object_store(TypeAdapter(Place).validate_python(place).options(), root=root)
 
 
-@pytest.fixture(params=["local", "s3"])
+FOR_MANY = pytest.mark.parametrize("place", ["local", "s3"], indirect=True)
+
+
+@pytest.fixture(params=["local", "s3", "s3 without conditions"])
 def place(request):
     """Settings of an empty store: a folder of its own, or a prefix of its own."""
     if request.param == "local":
         return {"type": "local"}
     url = request.getfixturevalue("ministack")
-    return s3_place(url, prefix=f"tests/{next(NUMBERS)}")
+    return s3_place(url, prefix=f"tests/{next(NUMBERS)}", conditional_writes=request.param == "s3")
 
 
 @pytest.fixture
@@ -173,6 +176,7 @@ def test_if_absent_is_won_once(store):
         store.put("k", b"", if_absent=True, if_match="x")
 
 
+@FOR_MANY
 def test_of_many_that_create_one_object_one_succeeds(store):
     def create(number):
         barrier.wait()
@@ -204,6 +208,7 @@ def test_if_match_replaces_only_what_was_read(store):
     assert keys_of(store) == []
 
 
+@FOR_MANY
 def test_a_counter_kept_by_if_match_loses_nothing(store):
     def add_ten(_):
         done = 0
