@@ -22,6 +22,7 @@ from shared.disk import Disk, translated
 from shared.errors import DiskFull, InputUnreadable, LakeUnusable
 from shared.partitioning import Lake
 from shared.tables import SCHEMA_VERSION, Table, table
+from storage.checksum import checksum_of
 from storage.compaction_log import STAGING, Compacted, append, last
 from storage.compaction_plan import Merge, StreamDay
 from storage.made_files import SOURCES, daily_name, hash_in, is_made, made_with, merged_name, sources_of
@@ -131,7 +132,9 @@ class Compactor:
         made = self._target(merge, expected)
         name = self._lake.key_of(made).removeprefix("raw/")
         gone = [f"ready/{source}" for source in of]
-        return Compacted(name, gone, rows_expected, f"{expected:016x}", staged.stat().st_size)
+        with staged.open("rb") as file:
+            crc32 = checksum_of(file).crc32
+        return Compacted(name, gone, rows_expected, f"{expected:016x}", staged.stat().st_size, crc32)
 
     def _names(self, merge: Merge) -> list[str]:
         """What the made file stands for: the sources, and what those stood for."""

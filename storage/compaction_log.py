@@ -24,6 +24,7 @@ class Compacted(msgspec.Struct, frozen=True):
     rows: int
     content_hash: str
     bytes: int
+    crc32: int | None = None  # of the file as it was read back; lines of before have none
 
 
 class _End(NamedTuple):

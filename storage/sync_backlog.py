@@ -7,7 +7,7 @@ from storage.sync_database import LAST, Database
 from storage.sync_names import Stage, named
 from storage.sync_plan import Local, Selection
 
-_LOCAL = "key, size_bytes, version, rows, start, tries"
+_LOCAL = "key, size_bytes, version, rows, start, tries, crc32"
 
 
 class Backlog(Database):
@@ -26,9 +26,10 @@ class Backlog(Database):
                 self._db.execute("delete from waiting where key = ?", (file.key,))
                 continue
             self._db.execute(
-                "insert into waiting (key, stage, tier, part, family, day, last_day, size_bytes, version, rows, start)"
-                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set size_bytes = excluded.size_bytes,"
-                " version = excluded.version, rows = excluded.rows, state = 'new'"
+                "insert into waiting (key, stage, tier, part, family, day, last_day, size_bytes, version, rows, start,"
+                " crc32) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set"
+                " size_bytes = excluded.size_bytes, version = excluded.version, rows = excluded.rows,"
+                " crc32 = excluded.crc32, state = 'new'"
                 " where (size_bytes, version) != (excluded.size_bytes, excluded.version)",
                 (
                     file.key,
@@ -41,6 +42,7 @@ class Backlog(Database):
                     *state,
                     file.rows,
                     file.start,
+                    file.crc32,
                 ),
             )
 

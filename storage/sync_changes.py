@@ -208,7 +208,7 @@ class Changes:
                     break
                 after += len(line)
                 key = f"raw/{found.made}"
-                made = Local(key=key, size_bytes=found.bytes, version=0, rows=found.rows)
+                made = Local(key=key, size_bytes=found.bytes, version=0, rows=found.rows, crc32=found.crc32)
                 self._ledger.wait([made], group=f"log/{COMPACTED}")
                 self._ledger.supersede({f"raw/{source}": key for source in found.of})
             self._look_at_pieces(COMPACTED, position, after)

@@ -18,7 +18,8 @@ create index if not exists there_by_day on there (day, key);
 create table if not exists waiting (
     key text primary key, stage integer not null, tier text not null, part text not null, family text not null,
     day text not null, last_day text, size_bytes integer not null, version integer not null, rows integer,
-    start integer not null, state text not null default 'new', tries integer not null default 0) without rowid;
+    start integer not null, state text not null default 'new', tries integer not null default 0, crc32 integer)
+    without rowid;
 create index if not exists waiting_in_order on waiting (stage, day, key);
 create index if not exists waiting_by_family on waiting (family, stage);
 create table if not exists superseded (key text primary key, by text not null) without rowid;
@@ -37,6 +38,8 @@ class Database:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self._db.executescript(_SCHEMA)
+        if not any(name == "crc32" for _, name, *_ in self._db.execute("pragma table_info(waiting)")):
+            self._db.execute("alter table waiting add column crc32 integer")  # a ledger of before
 
     @classmethod
     def opened(cls, path: Path, *, archive: str, disk: Disk) -> Self:

@@ -25,6 +25,8 @@ class Local:
     """Of a piece of a log: where it begins."""
     tries: int = 0
     """How often it was begun to send."""
+    crc32: int | None = None
+    """Of its content when it was made, where that is on record."""
 
 
 @dataclass(frozen=True, kw_only=True)

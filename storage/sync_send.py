@@ -17,7 +17,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class PublishedDiffers(LakeUnusable):
-    """A file does not have the size that it was published with."""
+    """A file is not as it was published."""
 
 
 def sent(upload: Upload, path: Path, store: ObjectStore, *, pass_on: Callable[[int], None]) -> Remote:
@@ -32,7 +32,7 @@ def sent(upload: Upload, path: Path, store: ObjectStore, *, pass_on: Callable[[i
         pass_on: called with the size of each chunk before it goes.
 
     Raises: ObjectConflict: another content has that final name, and nothing was overwritten. FileNotFoundError.
-        PublishedDiffers; StorageFailed.
+        PublishedDiffers: it is damaged on this disk; StorageFailed.
     """
     file, is_piece = upload.file, named(upload.file.key).stage is Stage.LOGS
     with translated(path):
@@ -46,6 +46,12 @@ def sent(upload: Upload, path: Path, store: ObjectStore, *, pass_on: Callable[[i
                 path,
                 f"it has {found.st_size} bytes, published were {file.start + size_bytes}",
                 hint="It is not uploaded; check the disk, and `daedalus check --deep`",
+            )
+        if file.crc32 is not None and _crc32(path) != file.crc32:
+            raise PublishedDiffers(
+                path,
+                "its content is not what compaction wrote",
+                hint="It is not uploaded, and what the archive has of these rows stays; `daedalus check --deep`",
             )
         version = 0 if whole else found.st_mtime_ns
         if upload.is_final and file.tries and (there := _equal(store, file.key, path, size_bytes)):

@@ -5,6 +5,7 @@ import pytest
 from shared.disk import Disk
 from shared.partitioning import Lake
 from storage.factory import object_store
+from storage.made_files import sources_of
 from storage.sync import StorageSync
 from tests.storage.captured import two_runs
 from tests.storage.many_files import compacted
@@ -31,6 +32,26 @@ def test_a_day_file_takes_the_place_of_the_hours_in_the_archive(store, tmp_path)
     assert report.removed_files == len(gone) > 0
     assert objects_of(store) == sums_of(lake)
     assert StorageSync(lake, store).run_once().uploaded_files == 0
+
+
+def test_a_day_file_that_was_damaged_since_takes_no_place_in_the_archive(store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    StorageSync(lake, store).run_once()
+    sound = objects_of(store)
+    compacted(lake)
+    key = min(key for key in sums_of(lake) if key.startswith("raw/daily/"))
+    path = lake.path_of(key)
+    hours = {f"raw/ready/{name}" for name in sources_of(path)}
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    report = StorageSync(lake, store).run_once()
+    assert not report.is_complete
+    assert any(path.name in line for line in report.problems)
+    there = objects_of(store)
+    assert key not in there
+    assert hours
+    assert {each: there[each] for each in hours} == {each: sound[each] for each in hours}
 
 
 def test_hours_that_were_compacted_before_they_were_sent_are_not_missed(store, tmp_path):
