@@ -20,7 +20,7 @@ from storage.sync_changes import home_folder
 from storage.sync_fetch import brought, brought_log
 from storage.sync_ledger import Ledger
 from storage.sync_manifest import read
-from storage.sync_names import MANIFESTS, Stage, day_folder, is_kept, log_name, named, stream_of
+from storage.sync_names import FOREIGN, MANIFESTS, Stage, day_folder, is_kept, log_name, named, stream_of
 from storage.sync_pace import Interrupted, Pace
 from storage.sync_plan import Remote, Selection
 from storage.sync_plan_down import Found, Here, newest_checkpoints, planned_down
@@ -31,7 +31,6 @@ _ROOTS = ("raw/ready/", "raw/daily/", "processed/")
 _LOGS, _STATE, _QUARANTINE = "raw/published/", "state/etl/", "raw/quarantine/"
 _BATCH_FILES = 256
 _ATTEMPTS, _PAUSE_S, _PAUSE_S_MAX = 8, 0.25, 30.0
-_FOREIGN = "foreign "
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class DownPass:
         logs = [found for found in self._listed([_LOGS]) if named(found.key).stage is Stage.LOGS]
         pieces = _by_log(self._longer(logs))
         ours = log_paths(self._lake) if captures_here else []
-        own = {path.name for path in ours if not self._ledger.fact(_FOREIGN + path.name)}
+        own = {path.name for path in ours if not self._ledger.fact(FOREIGN + path.name)}
         for name in sorted(name for name in pieces if name.endswith(SUFFIX) and name not in own):
             beside = self._lake.state / "sync" / name  # named only when the files that it names are here
             self._disk.make_dirs(beside.parent)
@@ -129,7 +128,7 @@ class DownPass:
             if not self._told.report.is_complete:
                 return  # the log would name what is not here
             with self._ledger.changing():
-                self._ledger.set_fact(_FOREIGN + name, "yes")
+                self._ledger.set_fact(FOREIGN + name, "yes")
             self._bring_logs(pieces[name])
             self._disk.remove(beside)
 

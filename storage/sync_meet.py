@@ -9,12 +9,13 @@ from shared.partitioning import Lake
 from storage.base import ObjectInfo, ObjectStore
 from storage.published import SUFFIX, log_paths
 from storage.sync_ledger import Ledger
-from storage.sync_names import Stage, is_kept, log_name, named
+from storage.sync_names import FOREIGN, PIECE_BYTES, Stage, is_kept, log_name, named
 from storage.sync_plan import Remote
 
 _LOGS = "raw/published/"
 _ROOTS = ("raw/", "processed/", "state/etl/")
 _MET = "met"
+_LINES_LOST = 2  # of a log, that no power cut takes: each is on the disk before the next is written
 log = get_log("sync")
 
 
@@ -23,7 +24,7 @@ def met(store: ObjectStore, ledger: Ledger, lake: Lake, *, full_scan: bool, send
 
     Costs one listing of the logs, and one of everything where the ledger is new, is wrong, or with `full_scan`.
 
-    Raises: StorageRefused: it holds another lake, or this one's past that is gone here; StorageFailed.
+    Raises: StorageRefused: it holds another lake, or of this one's past what is gone here; StorageFailed.
     """
     logs = {info.key: info for info in store.list(_LOGS) if _is_log(info.key)}
     if not ledger.fact(_MET):
@@ -37,6 +38,8 @@ def met(store: ObjectStore, ledger: Ledger, lake: Lake, *, full_scan: bool, send
     ):
         log.warning("the archive is not as it was left: everything in it is looked at", archive=store.name)
         full_scan = True
+    if full_scan and sends_bronze:
+        _refuse_older(store, ledger, lake, logs)
     with ledger.changing():
         if full_scan:
             lost, new = ledger.scanned(_everything(store), lambda info: _adopted(info, lake))
@@ -62,6 +65,25 @@ def _refuse_strangers(store: ObjectStore, lake: Lake, logs: dict[str, ObjectInfo
         )
 
 
+def _refuse_older(store: ObjectStore, ledger: Ledger, lake: Lake, logs: dict[str, ObjectInfo]) -> None:
+    """A log that is longer there than here, by more than the line that a power cut may take from its end."""
+    for path in log_paths(lake):
+        pieces = [key for key in sorted(logs) if log_name(key.removeprefix(_LOGS))[0] == path.name]
+        first, start = divmod(path.stat().st_size, PIECE_BYTES)
+        lines = 0
+        for key in [] if ledger.fact(FOREIGN + path.name) else pieces[first:]:
+            if logs[key].size_bytes > start and lines < _LINES_LOST:
+                with store.get(key, start=start) as content:
+                    lines += content.read().count(b"\n")
+            start = 0
+        if lines >= _LINES_LOST:
+            raise StorageRefused(
+                store.name,
+                f"it holds more of run {path.stem} than this disk: the disk is older, or has lost data",
+                hint="Bring back what it lacks (`daedalus sync --direction down`), then start again",
+            )
+
+
 def _everything(store: ObjectStore) -> Iterator[ObjectInfo]:
     for root in _ROOTS:
         yield from (info for info in store.list(root) if is_kept(info.key))
@@ -70,8 +92,10 @@ def _everything(store: ObjectStore) -> Iterator[ObjectInfo]:
 def _adopted(info: ObjectInfo, lake: Lake) -> Remote | None:
     """An object as the copy of a local file; None: it is not one, or that cannot be told from a listing."""
     what, version = named(info.key), 0
-    if what.stage in {Stage.LOGS, Stage.POSITIONS}:
-        return None  # small; sent again
+    if what.stage is Stage.LOGS:
+        return _longer(info, lake)  # else small; sent again
+    if what.stage is Stage.POSITIONS:
+        return None
     path = lake.path_of(info.key)
     if path.exists():
         found = path.stat()
@@ -80,3 +104,13 @@ def _adopted(info: ObjectInfo, lake: Lake) -> Remote | None:
             return None
         version = 0 if what.is_final else found.st_mtime_ns
     return Remote(key=info.key, size_bytes=info.size_bytes, version=version, etag=info.etag)
+
+
+def _longer(info: ObjectInfo, lake: Lake) -> Remote | None:
+    """A piece of a log of published names that is longer there than here: nothing is to be sent in its place."""
+    name, number = log_name(info.key.removeprefix(_LOGS))
+    path = lake.published / name
+    size_bytes = path.stat().st_size - number * PIECE_BYTES if name.endswith(SUFFIX) and path.exists() else 0
+    if not 0 < size_bytes < info.size_bytes:
+        return None
+    return Remote(key=info.key, size_bytes=size_bytes, version=0, etag=info.etag)

@@ -15,6 +15,8 @@ LEASE = "leases/syncer"
 QUALITY = "quality-"
 """Begins the groups of findings, which have no checkpoints."""
 COMPACTED = "compacted.jsonl"
+FOREIGN = "foreign "
+"""Begins the notes of logs that other machines write."""
 _GOLD = ("bars-", "candles-", "book-bars-")
 
 

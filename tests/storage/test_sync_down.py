@@ -9,10 +9,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from config.places import Archive
-from shared.errors import LakeLocked
+from shared.errors import LakeLocked, StorageRefused
 from shared.partitioning import Lake
 from storage.factory import object_store
 from storage.locks import hold
+from storage.published import log_paths
 from storage.sync import StorageSync, SyncOptions
 from storage.sync_plan import Selection
 from tests.ingestion.writers.lake_rows import StepClock
@@ -152,6 +153,68 @@ def test_a_machine_gets_what_others_captured_and_never_what_it_removed_itself(fo
     StorageSync(other, folder_store).run_once("both")
     assert not removed.exists()
     assert objects_of(folder_store).keys() >= own
+
+
+def test_a_disk_that_is_older_than_the_archive_overwrites_nothing_there(folder_store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    clock = StepClock()
+    clock.now_ns += 5 * HOUR_NS
+    run = Capturing(lake, clock)
+    run.trades(41, 50)
+    run.seal()
+    refined(lake)
+    StorageSync(lake, folder_store).run_once()
+    shutil.copytree(tmp_path / "lake", tmp_path / "image" / "lake")
+    for first in (51, 61):
+        run.trades(first, first + 9)
+        run.seal()
+    run.stop()
+    refined(lake)
+    StorageSync(lake, folder_store).run_once()
+    there, rows = objects_of(folder_store), rows_of(lake)
+    back = Lake.under(tmp_path / "image" / "lake")
+    capture_more(back, 81, 90, hours=50)
+    with pytest.raises(StorageRefused, match="than this disk") as refused:
+        StorageSync(back, folder_store).run_once()
+    assert "--direction down" in refused.value.line()
+    assert objects_of(folder_store) == there
+    assert StorageSync(back, folder_store).run_once("down").is_complete
+    assert rows_of(back) == rows
+    refined(back)
+    assert StorageSync(back, folder_store).run_once().is_complete
+    assert objects_of(folder_store) == sums_of(back)
+    assert objects_of(folder_store).keys() >= {key for key in there if key.startswith("raw/")}
+
+
+def test_a_line_that_a_power_cut_took_from_a_log_is_no_reason_to_refuse(folder_store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    StorageSync(lake, folder_store).run_once()
+    log = log_paths(lake)[-1]
+    content = log.read_bytes()
+    log.write_bytes(content[: content[:-1].rfind(b"\n") + 8])
+    capture_more(lake, 41, 50)
+    (lake.state / "sync" / "ledger.sqlite").unlink()
+    assert StorageSync(lake, folder_store).run_once().is_complete
+
+
+def test_a_log_of_another_machine_that_is_longer_there_stays_so(folder_store, tmp_path):
+    one, clock = two_runs(tmp_path / "one"), StepClock()
+    clock.now_ns += 5 * HOUR_NS
+    run = Capturing(one, clock)
+    run.trades(41, 50)
+    run.seal()
+    StorageSync(one, folder_store).run_once()
+    other = Lake.under(tmp_path / "other")
+    capture_more(other, 1, 9, hours=100)
+    assert StorageSync(other, folder_store).run_once("both").is_complete
+    for first in (51, 61):
+        run.trades(first, first + 9)
+        run.seal()
+    run.stop()
+    StorageSync(one, folder_store).run_once()
+    capture_more(other, 10, 19, hours=120)
+    assert StorageSync(other, folder_store).run_once().is_complete  # as if the other went on behind our look
+    assert objects_of(folder_store).items() >= sums_of(one).items()
 
 
 def test_nothing_but_bronze_is_brought_under_a_watcher(folder_store, tmp_path):
