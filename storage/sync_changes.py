@@ -19,6 +19,7 @@ from storage.removed import removed_outputs
 from storage.sync_ledger import Ledger
 from storage.sync_names import (
     COMPACTED,
+    FOREIGN,
     PIECE_BYTES,
     Stage,
     checkpoint_number,
@@ -175,6 +176,8 @@ class Changes:
     def _look_at_logs(self) -> None:
         """Note the files that were published, then the logs up to there."""
         for path in log_paths(self._lake):
+            if self._ledger.fact(FOREIGN + path.name):
+                continue  # another machine sends it
             position = self._ledger.position(path.name)
             while path.stat().st_size != position:
                 with self._ledger.changing():

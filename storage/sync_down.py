@@ -3,7 +3,6 @@ holds: bronze before the logs that name it, files before the checkpoints that co
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -15,15 +14,16 @@ from shared.disk import Disk
 from shared.errors import ObjectMissing, StorageFailed, StorageRefused
 from shared.partitioning import Lake, stream_path
 from storage.base import ObjectInfo, ObjectStore
-from storage.published import SUFFIX, log_paths, opening_tails, scan_log
+from storage.made_files import made_with
+from storage.published import SUFFIX, log_paths, opening_tails, read_log, scan_log
 from storage.sync_changes import home_folder
 from storage.sync_fetch import brought, brought_log
 from storage.sync_ledger import Ledger
 from storage.sync_manifest import read
-from storage.sync_names import FOREIGN, MANIFESTS, Stage, day_folder, is_kept, log_name, named, stream_of
+from storage.sync_names import FOREIGN, MANIFESTS, Stage, day_folder, is_kept, is_made, log_name, named, stream_of
 from storage.sync_pace import Interrupted, Pace
 from storage.sync_plan import Remote, Selection
-from storage.sync_plan_down import Found, Here, newest_checkpoints, planned_down
+from storage.sync_plan_down import Coming, Found, Here, newest_checkpoints, planned_down
 from storage.sync_report import Told
 from storage.sync_up import Crew
 
@@ -31,33 +31,6 @@ _ROOTS = ("raw/ready/", "raw/daily/", "processed/")
 _LOGS, _STATE, _QUARANTINE = "raw/published/", "state/etl/", "raw/quarantine/"
 _BATCH_FILES = 256
 _ATTEMPTS, _PAUSE_S, _PAUSE_S_MAX = 8, 0.25, 30.0
-
-
-@dataclass(frozen=True)
-class Coming:
-    """What a pass brings."""
-
-    downloads: list[Found]
-    changed_here: list[str]
-    logs: list[Found]
-    """Pieces of logs that are longer there."""
-    manifests: dict[str, str]
-    """Those gone by, by day, with their etags."""
-
-    @property
-    def is_refined(self) -> bool:
-        """Whether something of it is what a watcher works on."""
-        return any(named(found.key).stage > Stage.LOGS for found in self.downloads)
-
-    @property
-    def files(self) -> int:
-        """How many objects."""
-        return len(self.downloads) + len(self.logs)
-
-    @property
-    def size_bytes(self) -> int:
-        """Of all of them."""
-        return sum(found.size_bytes for found in (*self.downloads, *self.logs))
 
 
 class DownPass:
@@ -122,15 +95,29 @@ class DownPass:
             self._disk.make_dirs(beside.parent)
             self._disk.remove(beside)
             self._bring_log(pieces[name], beside)
-            entries = [entry for published in scan_log(beside) for entry in published]
+            known = self._lake.published / name  # what it names was brought, and may be compacted or removed by now
+            entries, _ = read_log(beside, start=known.stat().st_size if known.exists() else 0)
             wanted = [Found(key=f"raw/ready/{each.path}", size_bytes=each.bytes, etag="") for each in entries]
-            self._bring([found for found in wanted if self._is_wanted(found.key) and not self._path(found).exists()])
+            gone: list[Found] = []
+            here = self._path
+            self._bring([found for found in wanted if self._is_wanted(found.key) and not here(found).exists()], gone)
+            self._bring_made(gone)
             if not self._told.report.is_complete:
                 return  # the log would name what is not here
             with self._ledger.changing():
                 self._ledger.set_fact(FOREIGN + name, "yes")
             self._bring_logs(pieces[name])
             self._disk.remove(beside)
+
+    def _bring_made(self, gone: list[Found]) -> None:
+        """Bring what compaction made of bronze files that are not there any more."""
+        days = sorted({day_folder(found.key) for found in gone})
+        listed = self._listed([*days, *(day.replace("raw/ready/", "raw/daily/", 1) for day in days)])
+        self._bring([found for found in listed if is_made(found.key) and not self._path(found).exists()])
+        for found in gone:
+            if made_with(self._lake, found.key.removeprefix("raw/ready/")) is None:
+                self._told.problem(f"{self._store.name}/{found.key}: no such object, nor one that was made of it")
+                self._told.report.missing_files += 1
 
     def _places(self, *, everything: bool) -> tuple[dict[str, str], list[str]]:
         """The manifests that have changed since they were gone by, and the prefixes under which to list."""
@@ -203,17 +190,17 @@ class DownPass:
     def _path(self, found: Found) -> Path:
         return self._lake.path_of(found.key)
 
-    def _bring(self, wanted: list[Found]) -> None:
-        """Bring these; what does not come is tried again a few times, then put off."""
+    def _bring(self, wanted: list[Found], gone: list[Found] | None = None) -> None:
+        """Bring these; what does not come is tried again a few times, then put off. `gone` gets what is not there."""
         for attempt in range(_ATTEMPTS):
-            wanted = self._bring_once(wanted)
+            wanted = self._bring_once(wanted, gone)
             if not wanted:
                 return
             if self._stopped.wait(min(_PAUSE_S * 2.0**attempt, _PAUSE_S_MAX)):
                 raise Interrupted
         self._told.report.put_off_files += len(wanted)
 
-    def _bring_once(self, wanted: list[Found]) -> list[Found]:
+    def _bring_once(self, wanted: list[Found], gone: list[Found] | None) -> list[Found]:
         """Bring these; those that have to be tried again."""
         again: list[Found] = []
         for first in range(0, len(wanted), _BATCH_FILES):
@@ -232,7 +219,9 @@ class DownPass:
                     except StorageRefused:
                         raise
                     except ObjectMissing as error:
-                        if named(found.key).is_final:  # else a newer one has taken its place since it was listed
+                        if gone is not None:
+                            gone.append(found)
+                        elif named(found.key).is_final:  # else a newer one has taken its place since it was listed
                             self._told.problem(error.line())
                             self._told.report.missing_files += 1
                     except StorageFailed as error:

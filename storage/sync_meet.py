@@ -34,7 +34,7 @@ def met(store: ObjectStore, ledger: Ledger, lake: Lake, *, full_scan: bool, send
     elif any(
         key not in logs or logs[key].etag != each.etag
         for key, each in ledger.there_below(_LOGS).items()
-        if _is_log(key)
+        if _is_log(key) and not ledger.fact(FOREIGN + _log_of(key))
     ):
         log.warning("the archive is not as it was left: everything in it is looked at", archive=store.name)
         full_scan = True
@@ -53,8 +53,12 @@ def _is_log(key: str) -> bool:
     return is_kept(key) and named(key).stage is Stage.LOGS
 
 
+def _log_of(key: str) -> str:
+    return log_name(key.removeprefix(_LOGS))[0]
+
+
 def _refuse_strangers(store: ObjectStore, lake: Lake, logs: dict[str, ObjectInfo]) -> None:
-    there = {log_name(key.removeprefix(_LOGS))[0] for key in logs}
+    there = {_log_of(key) for key in logs}
     unknown = sorted(name for name in there - {path.name for path in log_paths(lake)} if name.endswith(SUFFIX))
     if unknown:
         raise StorageRefused(
@@ -68,7 +72,7 @@ def _refuse_strangers(store: ObjectStore, lake: Lake, logs: dict[str, ObjectInfo
 def _refuse_older(store: ObjectStore, ledger: Ledger, lake: Lake, logs: dict[str, ObjectInfo]) -> None:
     """A log that is longer there than here, by more than the line that a power cut may take from its end."""
     for path in log_paths(lake):
-        pieces = [key for key in sorted(logs) if log_name(key.removeprefix(_LOGS))[0] == path.name]
+        pieces = [key for key in sorted(logs) if _log_of(key) == path.name]
         first, start = divmod(path.stat().st_size, PIECE_BYTES)
         lines = 0
         for key in [] if ledger.fact(FOREIGN + path.name) else pieces[first:]:
@@ -92,10 +96,8 @@ def _everything(store: ObjectStore) -> Iterator[ObjectInfo]:
 def _adopted(info: ObjectInfo, lake: Lake) -> Remote | None:
     """An object as the copy of a local file; None: it is not one, or that cannot be told from a listing."""
     what, version = named(info.key), 0
-    if what.stage is Stage.LOGS:
-        return _longer(info, lake)  # else small; sent again
-    if what.stage is Stage.POSITIONS:
-        return None
+    if what.stage in {Stage.LOGS, Stage.POSITIONS}:
+        return None  # small; sent again
     path = lake.path_of(info.key)
     if path.exists():
         found = path.stat()
@@ -104,13 +106,3 @@ def _adopted(info: ObjectInfo, lake: Lake) -> Remote | None:
             return None
         version = 0 if what.is_final else found.st_mtime_ns
     return Remote(key=info.key, size_bytes=info.size_bytes, version=version, etag=info.etag)
-
-
-def _longer(info: ObjectInfo, lake: Lake) -> Remote | None:
-    """A piece of a log of published names that is longer there than here: nothing is to be sent in its place."""
-    name, number = log_name(info.key.removeprefix(_LOGS))
-    path = lake.published / name
-    size_bytes = path.stat().st_size - number * PIECE_BYTES if name.endswith(SUFFIX) and path.exists() else 0
-    if not 0 < size_bytes < info.size_bytes:
-        return None
-    return Remote(key=info.key, size_bytes=size_bytes, version=0, etag=info.etag)

@@ -39,6 +39,33 @@ class PlannedDown:
     changed_here: list[str]
 
 
+@dataclass(frozen=True)
+class Coming:
+    """What a pass brings."""
+
+    downloads: list[Found]
+    changed_here: list[str]
+    logs: list[Found]
+    """Pieces of logs that are longer there."""
+    manifests: dict[str, str]
+    """Those gone by, by day, with their etags."""
+
+    @property
+    def is_refined(self) -> bool:
+        """Whether something of it is what a watcher works on."""
+        return any(named(found.key).stage > Stage.LOGS for found in self.downloads)
+
+    @property
+    def files(self) -> int:
+        """How many objects."""
+        return len(self.downloads) + len(self.logs)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all of them."""
+        return sum(found.size_bytes for found in (*self.downloads, *self.logs))
+
+
 def planned_down(there: Iterable[Found], here: Here) -> PlannedDown:
     """What brings everything of an archive but logs, without harm to what is only here.
 

@@ -4,10 +4,13 @@ import pytest
 
 from shared.disk import Disk
 from shared.partitioning import Lake
+from storage.bronze_rows import is_here
 from storage.factory import object_store
 from storage.made_files import sources_of
+from storage.published import log_paths, read_log
 from storage.sync import StorageSync
-from tests.storage.captured import two_runs
+from tests.ingestion.writers.lake_rows import StepClock
+from tests.storage.captured import HOUR_NS, Capturing, two_runs
 from tests.storage.many_files import compacted
 from tests.storage.synced import objects_of, refined, rows_of, sums_of
 from tests.storage.test_sync_down import capture_more
@@ -97,3 +100,39 @@ def test_what_was_removed_here_stays_there_with_the_record_of_it(store, tmp_path
     new = Lake.under(tmp_path / "new")
     StorageSync(new, store).run_once("down")
     assert sums_of(new) == objects_of(store)
+
+
+def test_another_machine_gets_bronze_that_was_compacted_meanwhile(store, tmp_path):
+    one = two_runs(tmp_path / "one")
+    StorageSync(one, store).run_once()
+    compacted(one)
+    StorageSync(one, store).run_once()
+    other = Lake.under(tmp_path / "other")
+    report = StorageSync(other, store).run_once("both")
+    assert report.is_complete, report.problems
+    assert all(is_here(other, entry) for log in log_paths(one) for entry in read_log(log)[0])
+
+
+def test_what_another_machine_captured_is_brought_once(store, tmp_path):
+    one, clock = two_runs(tmp_path / "one"), StepClock()
+    clock.now_ns += 5 * HOUR_NS
+    run = Capturing(one, clock)
+    run.trades(41, 50)
+    run.seal()
+    StorageSync(one, store).run_once()
+    other = Lake.under(tmp_path / "other")
+    StorageSync(other, store).run_once("both")
+    entries = read_log(other.published / f"{run.epoch}.log")[0]
+    removed = other.ready / entries[0].path
+    removed.unlink()  # as retention does
+    compacted(other)
+    assert StorageSync(other, store).run_once("both").is_complete
+    run.trades(51, 60)
+    run.stop()
+    StorageSync(one, store).run_once()
+    report = StorageSync(other, store).run_once("both")
+    assert report.is_complete, report.problems
+    assert not removed.exists()
+    after = read_log(other.published / f"{run.epoch}.log")[0]
+    assert len(after) > len(entries)
+    assert [entry for entry in after if not is_here(other, entry)] == entries[:1]
