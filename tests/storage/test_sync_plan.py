@@ -165,15 +165,12 @@ def test_an_empty_lake_gets_one_whole_tree_of_each_chain_or_makes_it_again(archi
     for group, keys in of_chains.items():
         numbers = [checkpoint_number(key) for key in keys if named(key).stage is Stage.CHECKPOINTS]
         trees = {home_of(key) for key in keys if named(key).stage is Stage.PROCESSED}
-        usable = [
-            tree
-            for tree in trees
-            if (int(tree.rpartition("/r")[2]) if "/r" in tree[-4:] else 0) <= max(numbers, default=-1)
-        ]
+        made = {tree: int(tree.rpartition("/r")[2]) if "/r" in tree[-4:] else 0 for tree in trees}
+        usable = [tree for tree in trees if made[tree] <= max(numbers, default=-1)]
         if group.startswith("trades/"):
             assert bool(keys & coming) == bool(usable or (numbers and not trees))
         for tree in {home_of(key) for key in keys & coming if named(key).stage is Stage.PROCESSED}:
-            assert tree == max(usable, key=len if len({*map(len, usable)}) == 1 else str)
+            assert tree == max(usable, key=made.__getitem__)  # the newest
             assert {key for key in keys if home_of(key) == tree and named(key).stage is Stage.PROCESSED} <= coming
 
 
