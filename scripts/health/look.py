@@ -53,7 +53,8 @@ def look(lake: Lake, *, now_ns: int) -> Health:
     said = ingestion.said or files.IngestionSaid(pid=1, wall_ns=now_ns)
     is_live, read_to = capture.state == "running", positions.said or files.Positions()
     spoken = (ingestion.said, watcher.said, sync.said, supervisor.said)
-    newest_ns = max((each.wall_ns for each in spoken if each), default=0)
+    told_ns = [each.wall_ns for each in spoken if each] + [each.last_row_wall_ns for each in said.feeds.values()]
+    newest_ns = max([*told_ns, (sync.said.last_success_wall_ns if sync.said else None) or 0])
     return Health(
         host=socket.gethostname(),
         wall_ns=now_ns,

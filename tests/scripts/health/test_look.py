@@ -207,6 +207,19 @@ def test_a_clock_that_was_set_back_is_said(lake: Lake) -> None:
     assert states(health)["ingest"] == "running"
 
 
+@pytest.mark.parametrize("what", ["sync", "feed"])
+def test_a_success_or_a_row_from_before_the_clock_was_set_back_is_not_taken_for_new(lake: Lake, what: str) -> None:
+    ahead_ns = time.time_ns() + 7200 * 10**9  # the processes have spoken since, that one thing has not happened again
+    if what == "sync":
+        say(lake, "sync.json", last_success_wall_ns=ahead_ns)
+    else:
+        feed = {"sessions": 1, "rows_given_up": 0, "rejects": 0, "last_row_wall_ns": ahead_ns}
+        say(lake, "ingestion.json", epoch="e", started_wall_ns=1, heartbeat_s=5.0, feeds={"native:kraken": feed})
+    health = seen(lake)
+    assert health.clock_back_s == pytest.approx(7200, abs=60)
+    assert "clock" in [alarm.name for alarm in verdict(health, limits())]
+
+
 def test_the_newest_journal_of_a_living_run_is_open_and_others_wait(lake: Lake, ended: int) -> None:
     for name, ago_s in (("20260609T110000Z-ffff_000007", 500), ("20260609T120000Z-0a0b_000000", 90)):
         path = lake.active / f"{name}.journal"
