@@ -191,6 +191,11 @@ class Disk:
         with translated(path), suppress(FileNotFoundError):
             path.rmdir()
 
+    def forget_cached(self, path: Path) -> None:
+        """Let the system drop what it keeps of a synced file in memory, so that the next read is of the disk."""
+        with translated(path), path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
     def sync_file(self, path: Path) -> None:
         """Wait until a file's contents are on the disk."""
         self._sync(path, os.O_RDONLY)

@@ -124,6 +124,7 @@ class Compactor:
             rows_expected = sum(each.rows for each in sources)
             writer.finish(_facts(kind, sources, writer, of))
         self._disk.sync_file(staged)
+        self._disk.forget_cached(staged)
         if (rows_expected, expected) != _read_back(staged):
             raise InputUnreadable(
                 f"{staged}: what was written is not what is read back; nothing was touched",

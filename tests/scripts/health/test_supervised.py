@@ -28,6 +28,8 @@ storage:
   paths: {{raw_dir: "{root}/raw", processed_dir: "{root}/processed", state_dir: "{root}/state"}}
 """
 
+TRADES = 'daedalus_rows_total{exchange="coinbaseadvanced",source="native",table="trades"}'
+
 
 @pytest.fixture
 def config(tmp_path: Path) -> Iterator[str]:
@@ -62,12 +64,12 @@ def test_a_supervised_machine_tells_the_truth_of_itself(config: str, tmp_path: P
         supervisor = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
     try:
         until(lambda: set(states(config).values()) == {"running"})
+        until(lambda: TRADES in scraped(log))  # a process runs before its first row
         found = as_json(config)[1]
         assert found["feeds"][0]["channels"]
         assert found["archive"]["last_success_age_s"] is not None or found["archive"]["backlog_files"] >= 0
         text = scraped(log)
         assert all(f'daedalus_up{{process="{name}"}} 1.0' in text for name in ("ingest", "watch", "sync", "supervisor"))
-        assert 'daedalus_rows_total{exchange="coinbaseadvanced",source="native",table="trades"}' in text
         pid = next(each["pid"] for each in found["processes"] if each["name"] == "ingest")
         os.kill(pid, signal.SIGKILL)
         until(lambda: 'daedalus_restarts_total{process="ingest"} 1.0' in scraped(log))
