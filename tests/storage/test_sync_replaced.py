@@ -9,8 +9,11 @@ import pytest
 from shared.errors import StorageRefused
 from shared.partitioning import Lake
 from storage.factory import object_store
-from storage.sync import StorageSync
+from storage.sync import StorageSync, SyncOptions
+from storage.sync_ledger import Ledger
+from storage.sync_plan import Selection
 from tests.etl.core.test_streams import Recorder, at_once, cut, market, run, tables
+from tests.stepped_disk import Killed
 from tests.storage.synced import objects_of, sums_of
 
 
@@ -99,3 +102,25 @@ def copy_missing(source: Path, target: Path) -> None:
         if path.is_file() and (not place.exists() or place.stat().st_size < path.stat().st_size):
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(path.read_bytes())
+
+
+def test_what_had_arrived_when_a_kill_came_before_its_note_goes_too(store, tmp_path, monkeypatch):
+    lake = Lake.under(tmp_path / "lake")
+    recorder = Recorder(lake, "kraken")
+    first, second = late_and_on_time(0)
+    recorder.record(first)
+    run(lake)
+
+    def killed(_ledger, found):
+        if list(found):
+            raise Killed
+
+    StorageSync(lake, store, SyncOptions(selection=Selection(tiers=frozenset({"bronze"})))).run_once()
+    with monkeypatch.context() as patch, suppress(Killed):
+        patch.setattr(Ledger, "record", killed)
+        StorageSync(lake, store).run_once()
+    assert homes(objects_of(store))
+    recorder.record(second)
+    run(lake)
+    assert StorageSync(lake, store).run_once().is_complete
+    assert objects_of(store) == sums_of(lake)

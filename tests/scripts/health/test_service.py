@@ -21,11 +21,13 @@ from tests.scripts.health.listener import listening, until
 
 ROOT = Path(__file__).parents[3]
 
+_AMPLE = {"memory_warning_mb": 1e6, "memory_critical_mb": 1e6}  # the process looked at is that of the tests
+
 
 def settings(folder: Path, **health: Any) -> Settings:
     paths = {"raw_dir": str(folder / "raw"), "processed_dir": str(folder / "p"), "state_dir": str(folder / "state")}
     found = {"metrics_address": "127.0.0.1:0", **health}
-    tree = {"storage": {"paths": paths}, "health": found, "supervisor": {"children": ["ingest"]}}
+    tree = {"storage": {"paths": paths}, "health": found, "supervisor": {"children": ["ingest"], **_AMPLE}}
     return Settings.model_validate(tree)
 
 

@@ -8,19 +8,40 @@ import pytest
 from config.config import load_config
 from scripts.supervisor import daemon
 
+GOOD = "supervisor: {{children: []}}\nhealth: {{metrics_address: ''}}\nstorage: {{paths: {{state_dir: {}/state}}}}\n"
 
-def test_a_file_that_breaks_after_it_was_found_good_changes_nothing(
+
+class Judging:
+    """A look at a file that never ends; on a Pi it takes ten seconds, in which somebody goes on writing."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def problem(self) -> None:
+        return None
+
+    def end(self) -> None:
+        pass
+
+
+def test_a_file_that_breaks_while_it_is_judged_changes_nothing_of_what_was_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a Pi the look at the file takes ten seconds, in which somebody goes on writing."""
     file = tmp_path / "config.yaml"
-    file.write_text(f"storage: {{paths: {{state_dir: {tmp_path}/state}}}}")
+    file.write_text(GOOD.format(tmp_path))
     settings = load_config(file, environment={})
+    monkeypatch.setattr(daemon, "Check", Judging)
     supervisor = daemon.Supervisor(settings, file)
-    monkeypatch.setattr(daemon, "refused", lambda _: "")
     with closing(supervisor._ear):
+        file.write_text(GOOD.format(tmp_path) + "sync: {interval_s: 7}\n")
+        supervisor._begin_to_reload()
+        assert supervisor._new is not None
         file.write_text("storage: {pathz: {}}")
-        supervisor._reload()
-        file.unlink()
-        supervisor._reload()
-    assert supervisor._settings is settings
+        supervisor._take_new(supervisor._new[0], "")
+        supervisor._health.stop()
+        assert supervisor._settings.sync.interval_s == 7
+        for _ in range(2):  # broken, then gone
+            supervisor._begin_to_reload()
+            assert supervisor._new is None
+            file.unlink(missing_ok=True)
+    assert supervisor._settings.sync.interval_s == 7
