@@ -269,6 +269,10 @@ class UpPass:
         if state != "gone":
             self._ledger.set_aside(key, state)
         elif what.stage is Stage.PROCESSED:  # it was replaced since it was found; what counts rows of its stream waits
+            tried = [file for file in self._ledger.waiting_of([key]) if file.tries > 1]  # it may have arrived before
+            self._ledger.record(
+                Remote(key=key, size_bytes=file.size_bytes, version=file.version, etag="") for file in tried
+            )
             self._ledger.drop([key])
             self._changes.put_off_checkpoints(key)
         elif self._ledger.superseded([key]):
