@@ -7,7 +7,8 @@ from storage.sync_database import LAST, Database
 from storage.sync_names import Stage, named
 from storage.sync_plan import Local, Selection
 
-_LOCAL = "key, size_bytes, version, rows, start, tries, crc32"
+_LOCAL = "key, size_bytes, version, rows, start, crc32, key in (select key from begun) as was_begun"
+PERHAPS_THERE = "(select key from there union all select key from begun)"
 
 
 class Backlog(Database):
@@ -89,9 +90,9 @@ class Backlog(Database):
         files, size_bytes = self._db.execute(query, values).fetchone()
         return int(files), int(size_bytes)
 
-    def begun(self, keys: Iterable[str]) -> None:
-        """Note that these are about to be sent."""
-        self._db.executemany("update waiting set tries = tries + 1 where key = ?", [(key,) for key in keys])
+    def begin(self, keys: Iterable[str]) -> None:
+        """Note that these are about to be sent: until they are seen there, they may be there or not."""
+        self._db.executemany("insert or ignore into begun values (?)", [(key,) for key in keys])
 
     def set_aside(self, key: str, state: str) -> None:
         """Note that a file is not to be tried again before a full scan, and why."""
@@ -125,10 +126,10 @@ class Backlog(Database):
         return {key: by for each in found if each for key, by in [each]}
 
     def removable(self, *, count: int) -> dict[str, str]:
-        """The next objects that are there, and whose content others hold that are there."""
+        """The next objects that may be there, and whose content others hold that are there."""
         rows = self._db.execute(
-            "select superseded.key, by from superseded join there on there.key = superseded.key"
-            " join there as other on other.key = by where by not in (select key from waiting) limit ?",
+            "select superseded.key, by from superseded join there on there.key = by"
+            f" where superseded.key in {PERHAPS_THERE} and by not in (select key from waiting) limit ?",
             (count,),
         )
         return dict(rows.fetchall())
@@ -137,7 +138,7 @@ class Backlog(Database):
         """Forget of superseded ones those that are neither there nor on the way, their successors being there."""
         self._db.execute(
             "delete from superseded where by in (select key from there)"
-            " and key not in (select key from there) and key not in (select key from waiting)"
+            f" and key not in {PERHAPS_THERE} and key not in (select key from waiting)"
         )
 
     def settle(self, keys: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ drops them.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -74,17 +74,15 @@ class Changes:
                 self._disk.remove(old)
         root = self._lake.state / "etl"
         with self._ledger.changing():
-            waiting = self._ledger.waiting_below("state/etl/")
-            self._suppose_there(file for key, file in waiting.items() if not self._lake.path_of(key).exists())
-            self._ledger.drop(waiting)
-            there = self._ledger.there_below("state/etl/")
+            there, perhaps = self._ledger.there_below("state/etl/"), self._ledger.perhaps_below("state/etl/")
+            self._ledger.drop(self._ledger.waiting_below("state/etl/"))
             self._ledger.wait(self._kept([root / "positions.json"], there))
             for folder in sorted(root.glob("*/*/*/"), key=_followers_first):
                 found = {self._lake.key_of(path): path for path in sorted(folder.glob("*.checkpoint"))}
                 self._ledger.wait(self._kept(list(found.values()), there))
                 if found:
                     below, newest = self._lake.key_of(folder) + "/", max(found)
-                    gone = [key for key in there if key.startswith(below) and key not in found]
+                    gone = [key for key in perhaps if key.startswith(below) and key not in found]
                     self._ledger.supersede(dict.fromkeys(gone, newest))
                     self._ledger.supersede_by(below, newest)
 
@@ -130,8 +128,8 @@ class Changes:
             return False
         if known_home != home_key and not self._leave_old_home(key, home_key):
             return True  # looked at as a whole again
-        if newest:
-            self._ledger.set_home(key, home_key, newest[:_NEWEST][-1])
+        if newest and (found := (home_key, newest[:_NEWEST][-1])) != (known_home, mark):
+            self._ledger.set_home(key, *found)
         return True
 
     def _files(self, folder: Path) -> Iterator[Local]:
@@ -147,11 +145,8 @@ class Changes:
 
         False: that checkpoint was not found yet.
         """
-        waiting = self._ledger.waiting_below(stream + "/")
-        waits_in_vain = {key: file for key, file in waiting.items() if home_of(key) != home}
-        self._suppose_there(waits_in_vain.values())
-        self._ledger.drop(waits_in_vain)
-        old = [key for key in self._ledger.there_below(stream + "/") if home_of(key) != home]
+        self._ledger.drop(key for key in self._ledger.waiting_below(stream + "/") if home_of(key) != home)
+        old = [key for key in self._ledger.perhaps_below(stream + "/") if home_of(key) != home]
         kept = removed_outputs(self._lake) if old else set()  # what retention removed here is nowhere but there
         old = [
             key for key in old if key not in kept or self._lake.path_of(home + key.removeprefix(home_of(key))).exists()
@@ -165,16 +160,6 @@ class Changes:
         if made:
             self._ledger.supersede(dict.fromkeys(old, max(made)))
         return bool(made)
-
-    def _suppose_there(self, files: Iterable[Local]) -> None:
-        """Of files that are not sent any more, take those as there that may be, so that they are removed again: a kill
-        may have come between their arrival and the note of it.
-        """
-        self._ledger.record(
-            Remote(key=file.key, size_bytes=file.size_bytes, version=file.version, etag="")
-            for file in files
-            if file.tries
-        )
 
     # Bronze
 

@@ -18,10 +18,11 @@ create index if not exists there_by_day on there (day, key);
 create table if not exists waiting (
     key text primary key, stage integer not null, tier text not null, part text not null, family text not null,
     day text not null, last_day text, size_bytes integer not null, version integer not null, rows integer,
-    start integer not null, state text not null default 'new', tries integer not null default 0, crc32 integer)
+    start integer not null, state text not null default 'new', crc32 integer)
     without rowid;
 create index if not exists waiting_in_order on waiting (stage, day, key);
 create index if not exists waiting_by_family on waiting (family, stage);
+create table if not exists begun (key text primary key) without rowid;
 create table if not exists superseded (key text primary key, by text not null) without rowid;
 create table if not exists days (day text primary key, due integer not null, written_ns integer not null default 0)
     without rowid;
@@ -68,7 +69,6 @@ class Database:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("pragma journal_mode = wal")
-            connection.execute("pragma synchronous = normal")  # it is a cache: after a power cut an older state is fine
             return cls(connection)
         except sqlite3.Error:
             connection.close()
@@ -95,9 +95,15 @@ class Database:
         self._db.close()
 
     @contextmanager
-    def changing(self) -> Iterator[None]:
-        """All changes in here, or none. Raises: DiskFull, LakeUnusable."""
+    def changing(self, *, is_durable: bool = False) -> Iterator[None]:
+        """All changes in here, or none; durable ones and all before them stand after a power cut.
+
+        Most need not: of a cache an older state is fine, as long as it knows all that may be in the archive.
+
+        Raises: DiskFull, LakeUnusable.
+        """
         try:
+            self._db.execute(f"pragma synchronous = {'full' if is_durable else 'normal'}")
             self._db.execute("begin")
             try:
                 yield

@@ -6,7 +6,7 @@ It is a cache. What it says to be there was seen there; lost, it is made again f
 from collections.abc import Callable, Iterable, Iterator
 
 from storage.base import ObjectInfo
-from storage.sync_backlog import Backlog, iso
+from storage.sync_backlog import PERHAPS_THERE, Backlog, iso
 from storage.sync_database import LAST
 from storage.sync_names import named
 from storage.sync_plan import Remote
@@ -29,6 +29,11 @@ class Ledger(Backlog):
         rows = self._rows(f"select {_REMOTE} from there where key >= ? and key < ?", prefix, prefix + LAST)
         return {row["key"]: Remote(**row) for row in rows}
 
+    def perhaps_below(self, prefix: str) -> list[str]:
+        """Every key below a prefix that is there, or was sent and not seen since: a kill came, or the network broke."""
+        query = f"select key from {PERHAPS_THERE} where key >= ? and key < ?"
+        return [key for (key,) in self._db.execute(query, (prefix, prefix + LAST))]
+
     def there_of_day(self, day: str) -> Iterator[Remote]:
         """The objects of a day, by key."""
         return (Remote(**row) for row in self._rows(f"select {_REMOTE} from there where day = ? order by key", day))
@@ -41,6 +46,7 @@ class Ledger(Backlog):
                 self._touch(day, each.key)
             values = (each.key, day, each.size_bytes, each.version, each.etag, each.crc32, each.rows)
             self._db.execute("insert or replace into there values (?, ?, ?, ?, ?, ?, ?)", values)
+            self._db.execute("delete from begun where key = ?", (each.key,))
             self._db.execute(
                 "delete from waiting where key = ? and size_bytes = ? and version = ?",
                 (each.key, each.size_bytes, each.version),
@@ -52,6 +58,7 @@ class Ledger(Backlog):
             if day := iso(named(key).day):
                 self._touch(day, key)
             self._db.execute("delete from there where key = ?", (key,))
+            self._db.execute("delete from begun where key = ?", (key,))
 
     def _touch(self, day: str, key: str) -> None:
         """Note that a manifest is to be written; soon, where it does not show the folder yet."""

@@ -23,8 +23,8 @@ class Local:
     rows: int | None = None
     start: int = 0
     """Of a piece of a log: where it begins."""
-    tries: int = 0
-    """How often it was begun to send."""
+    was_begun: bool = False
+    """Whether it was sent before, and not seen there since."""
     crc32: int | None = None
     """Of its content when it was made, where that is on record."""
 

@@ -54,7 +54,7 @@ def sent(upload: Upload, path: Path, store: ObjectStore, *, pass_on: Callable[[i
                 hint="It is not uploaded, and what the archive has of these rows stays; `daedalus check --deep`",
             )
         version = 0 if whole else found.st_mtime_ns
-        if upload.is_final and file.tries and (there := _equal(store, file.key, path, size_bytes)):
+        if upload.is_final and file.was_begun and (there := _equal(store, file.key, path, size_bytes)):
             return _remote(upload, there.etag, size_bytes=size_bytes, version=version, crc32=_crc32(path))
         opened.seek(file.start)
         digest = Digest()

@@ -168,9 +168,9 @@ class UpPass:
         there = self._ledger.there([*keys, *superseded.values()])
         actions = planned([*files, *successors], there, superseded)
         uploads = [action for action in actions if isinstance(action, Upload)]
-        with self._ledger.changing():
+        with self._ledger.changing(is_durable=True):
             self._ledger.drop({*keys} - {upload.file.key for upload in uploads})
-            self._ledger.begun(upload.file.key for upload in uploads)
+            self._ledger.begin(upload.file.key for upload in uploads)
         return len(uploads) - self._send(uploads)
 
     def _send(self, uploads: list[Upload]) -> int:
@@ -269,10 +269,6 @@ class UpPass:
         if state != "gone":
             self._ledger.set_aside(key, state)
         elif what.stage is Stage.PROCESSED:  # it was replaced since it was found; what counts rows of its stream waits
-            tried = [file for file in self._ledger.waiting_of([key]) if file.tries > 1]  # it may have arrived before
-            self._ledger.record(
-                Remote(key=key, size_bytes=file.size_bytes, version=file.version, etag="") for file in tried
-            )
             self._ledger.drop([key])
             self._changes.put_off_checkpoints(key)
         elif self._ledger.superseded([key]):

@@ -96,7 +96,6 @@ class Syncing:
         return dict(json.loads(self._state.read_text())) if self._state.exists() else {}
 
 
-@pytest.mark.xfail(strict=False, reason="an older tree of an output may stay in the archive: known, not yet mended")
 @pytest.mark.timeout(3600)
 def test_a_sync_killed_at_random_while_the_lake_grows_leaves_the_lake_in_the_bucket(
     tmp_path: Path, ministack: str, crash_figures: Record

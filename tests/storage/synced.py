@@ -1,13 +1,19 @@
 """Lakes to synchronise, and an independent look at whether an archive holds them. For tests."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from zlib import crc32
 
 import polars as pl
+import pytest
 
 from etl.core.executor import TransformExecutor
 from shared.partitioning import Lake
 from storage.base import ObjectStore
+from storage.sync import StorageSync
+from storage.sync_ledger import Ledger
+from storage.sync_plan import Remote
+from tests.stepped_disk import Killed
 
 ETL = {"candles": ["1m", "1h"], "bars": [{"type": "tick", "threshold": 5}]}
 
@@ -19,6 +25,23 @@ def refined(lake: Lake) -> None:
         executor.run()
     finally:
         executor.close()
+
+
+def killed_before_its_note(lake: Lake, store: ObjectStore, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    """Synchronise and die when something below `prefix` has arrived, and the ledger does not know it yet."""
+    record = Ledger.record
+
+    def killed(ledger: Ledger, found: Iterable[Remote]) -> None:
+        found = list(found)
+        if any(each.key.startswith(prefix) for each in found):
+            raise Killed
+        record(ledger, found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "record", killed)
+        with pytest.raises(Killed):
+            StorageSync(lake, store).run_once()
+    assert any(key.startswith(prefix) for key in objects_of(store))
 
 
 def files_of(lake: Lake) -> dict[str, Path]:

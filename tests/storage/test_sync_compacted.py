@@ -12,7 +12,7 @@ from storage.sync import StorageSync
 from tests.ingestion.writers.lake_rows import StepClock
 from tests.storage.captured import HOUR_NS, Capturing, two_runs
 from tests.storage.many_files import compacted
-from tests.storage.synced import objects_of, refined, rows_of, sums_of
+from tests.storage.synced import killed_before_its_note, objects_of, refined, rows_of, sums_of
 from tests.storage.test_sync_down import capture_more
 
 
@@ -63,6 +63,14 @@ def test_hours_that_were_compacted_before_they_were_sent_are_not_missed(store, t
     report = StorageSync(lake, store).run_once()
     assert report.is_complete
     assert report.problems == []
+    assert objects_of(store) == sums_of(lake)
+
+
+def test_hours_that_arrived_and_were_compacted_before_that_was_noted_go_too(store, tmp_path, monkeypatch):
+    lake = two_runs(tmp_path / "lake")
+    killed_before_its_note(lake, store, monkeypatch, "raw/ready/")
+    compacted(lake)
+    assert StorageSync(lake, store).run_once().is_complete
     assert objects_of(store) == sums_of(lake)
 
 

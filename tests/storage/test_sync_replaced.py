@@ -9,12 +9,10 @@ import pytest
 from shared.errors import StorageRefused
 from shared.partitioning import Lake
 from storage.factory import object_store
-from storage.sync import StorageSync, SyncOptions
-from storage.sync_ledger import Ledger
-from storage.sync_plan import Selection
+from storage.sync import StorageSync
+from storage.sync_changes import Changes
 from tests.etl.core.test_streams import Recorder, at_once, cut, market, run, tables
-from tests.stepped_disk import Killed
-from tests.storage.synced import objects_of, sums_of
+from tests.storage.synced import killed_before_its_note, objects_of, sums_of
 
 
 @pytest.fixture
@@ -110,17 +108,29 @@ def test_what_had_arrived_when_a_kill_came_before_its_note_goes_too(store, tmp_p
     first, second = late_and_on_time(0)
     recorder.record(first)
     run(lake)
-
-    def killed(_ledger, found):
-        if list(found):
-            raise Killed
-
-    StorageSync(lake, store, SyncOptions(selection=Selection(tiers=frozenset({"bronze"})))).run_once()
-    with monkeypatch.context() as patch, suppress(Killed):
-        patch.setattr(Ledger, "record", killed)
-        StorageSync(lake, store).run_once()
-    assert homes(objects_of(store))
+    killed_before_its_note(lake, store, monkeypatch, "processed/")
     recorder.record(second)
     run(lake)
+    assert StorageSync(lake, store).run_once().is_complete
+    assert objects_of(store) == sums_of(lake)
+
+
+def test_so_does_what_is_replaced_while_it_is_sent_again_after_the_kill(store, tmp_path, monkeypatch):
+    lake = Lake.under(tmp_path / "lake")
+    recorder = Recorder(lake, "kraken")
+    first, second = late_and_on_time(0)
+    recorder.record(first)
+    run(lake)
+    killed_before_its_note(lake, store, monkeypatch, "processed/")
+    look = Changes.look
+
+    def look_and_replace(changes):
+        look(changes)
+        recorder.record(second)
+        run(lake)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Changes, "look", look_and_replace)
+        StorageSync(lake, store).run_once()
     assert StorageSync(lake, store).run_once().is_complete
     assert objects_of(store) == sums_of(lake)
