@@ -18,8 +18,8 @@ from shared.log import get_log
 from storage.factory import object_store, place_name
 from storage.leases import Lease
 from storage.sync import StorageSync, SyncOptions
-from storage.sync_plan import Selection
-from storage.sync_report import SyncReport
+from storage.sync.plan import Selection
+from storage.sync.report import SyncReport
 
 INPUT, OUTPUT = "sync-input", "sync-output"
 _WATCHER = "leases/watcher"

@@ -21,8 +21,8 @@ from shared.notify import READY, notify
 from shared.rows import ROW_TYPES
 from storage.factory import object_store, place_name
 from storage.sync import StorageSync, SyncOptions
-from storage.sync_plan import Plan, Selection
-from storage.sync_report import Onlooker, SyncReport
+from storage.sync.plan import Plan, Selection
+from storage.sync.report import Onlooker, SyncReport
 
 EXIT_NOT_DONE, EXIT_INTERRUPTED = 1, 130
 _PATIENCE_S = 10.0  # for requests that are under way when we are to end

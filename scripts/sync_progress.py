@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from storage.sync_report import Onlooker
+from storage.sync.report import Onlooker
 
 
 @contextmanager

@@ -18,10 +18,10 @@ from shared.disk import Disk
 from shared.partitioning import Lake
 from storage.factory import object_store
 from storage.sync import StorageSync
-from storage.sync_changes import Changes
-from storage.sync_ledger import Ledger
-from storage.sync_names import Stage
-from storage.sync_plan import Remote, Selection
+from storage.sync.changes import Changes
+from storage.sync.ledger import Ledger
+from storage.sync.names import Stage
+from storage.sync.plan import Remote, Selection
 from tests.benchmarks.ingest import Line
 from tests.benchmarks.sync_rivals import settings, sync_command, timed, write_log
 from tests.misbehaving import Misbehaving, misbehaving

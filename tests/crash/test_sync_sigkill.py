@@ -27,7 +27,7 @@ from scripts.sync import sync_options
 from shared.partitioning import Lake
 from storage.factory import object_store
 from storage.sync import StorageSync, SyncOptions
-from storage.sync_plan import Selection
+from storage.sync.plan import Selection
 from tests.crash.market_day import Day, write_settings
 from tests.crash.test_watcher_sigkill import FEW, record_until, refine
 from tests.crash_figures import Record

@@ -11,8 +11,8 @@ from etl.core.executor import TransformExecutor
 from shared.partitioning import Lake
 from storage.base import ObjectStore
 from storage.sync import StorageSync
-from storage.sync_ledger import Ledger
-from storage.sync_plan import Remote
+from storage.sync.ledger import Ledger
+from storage.sync.plan import Remote
 from tests.stepped_disk import Killed
 
 ETL = {"candles": ["1m", "1h"], "bars": [{"type": "tick", "threshold": 5}]}

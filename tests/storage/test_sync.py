@@ -14,8 +14,8 @@ from shared.errors import LakeLocked, LeaseHeld, StorageRefused, StorageUnreacha
 from storage.factory import object_store
 from storage.leases import Lease
 from storage.sync import StorageSync, SyncOptions
-from storage.sync_names import LEASE
-from storage.sync_plan import Selection
+from storage.sync.names import LEASE
+from storage.sync.plan import Selection
 from tests.ingestion.writers.lake_rows import StepClock
 from tests.s3_servers import s3_place
 from tests.storage.captured import Capturing, two_runs

@@ -15,7 +15,7 @@ from storage.factory import object_store
 from storage.locks import hold
 from storage.published import log_paths
 from storage.sync import StorageSync, SyncOptions
-from storage.sync_plan import Selection
+from storage.sync.plan import Selection
 from tests.ingestion.writers.lake_rows import StepClock
 from tests.s3_servers import s3_place
 from tests.storage.captured import HOUR_NS, Capturing, two_runs

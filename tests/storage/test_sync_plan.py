@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.sync_names import Stage, checkpoint_number, home_of, named
-from storage.sync_plan import Local, Remote, Remove, Upload, planned
-from storage.sync_plan_down import Found, Here, newest_checkpoints, planned_down
-from storage.sync_turns import in_turns
+from storage.sync.names import Stage, checkpoint_number, home_of, named
+from storage.sync.plan import Local, Remote, Remove, Upload, planned
+from storage.sync.plan_down import Found, Here, newest_checkpoints, planned_down
+from storage.sync.turns import in_turns
 
 PART = "exchange=kraken/symbol=A-B"
 BRONZE = [

@@ -10,7 +10,7 @@ from shared.errors import StorageRefused
 from shared.partitioning import Lake
 from storage.factory import object_store
 from storage.sync import StorageSync
-from storage.sync_changes import Changes
+from storage.sync.changes import Changes
 from tests.etl.core.test_streams import Recorder, at_once, cut, market, run, tables
 from tests.storage.synced import killed_before_its_note, objects_of, sums_of
 

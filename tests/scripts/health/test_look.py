@@ -21,7 +21,7 @@ from scripts.supervisor import readings
 from shared.clock import SystemClock, boot_id
 from shared.partitioning import Lake
 from storage.locks import hold
-from storage.sync_report import Told
+from storage.sync.report import Told
 from tests.scripts.health.examples import limits
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, TypeAlias
 
-from storage.sync_names import Named, Stage, named
+from storage.sync.names import Named, Stage, named
 
 _LABELS = {Stage.LOGS: "logs", Stage.CHECKPOINTS: "checkpoints", Stage.POSITIONS: "positions"}
 Direction: TypeAlias = Literal["up", "down", "both", "follow"]

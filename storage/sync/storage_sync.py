@@ -23,15 +23,15 @@ from shared.partitioning import Lake
 from storage.base import ObjectStore
 from storage.leases import Lease
 from storage.locks import hold
-from storage.sync_changes import Changes
-from storage.sync_down import DownPass
-from storage.sync_ledger import Ledger
-from storage.sync_meet import met
-from storage.sync_names import LEASE, Stage
-from storage.sync_pace import Interrupted, Pace
-from storage.sync_plan import Direction, Plan, Selection
-from storage.sync_report import Onlooker, SyncReport, Told
-from storage.sync_up import Crew, UpPass
+from storage.sync.changes import Changes
+from storage.sync.down import DownPass
+from storage.sync.ledger import Ledger
+from storage.sync.meet import met
+from storage.sync.names import LEASE, Stage
+from storage.sync.pace import Interrupted, Pace
+from storage.sync.plan import Direction, Plan, Selection
+from storage.sync.report import Onlooker, SyncReport, Told
+from storage.sync.up import Crew, UpPass
 
 _LEASE_S = 120.0
 log = get_log("sync")

@@ -16,16 +16,16 @@ from shared.partitioning import Lake, stream_path
 from storage.base import ObjectInfo, ObjectStore
 from storage.made_files import made_with
 from storage.published import SUFFIX, log_paths, opening_tails, read_log, scan_log
-from storage.sync_changes import home_folder
-from storage.sync_fetch import brought, brought_log
-from storage.sync_ledger import Ledger
-from storage.sync_manifest import read
-from storage.sync_names import FOREIGN, MANIFESTS, Stage, day_folder, is_kept, is_made, log_name, named, stream_of
-from storage.sync_pace import Interrupted, Pace
-from storage.sync_plan import Remote, Selection
-from storage.sync_plan_down import Coming, Found, Here, newest_checkpoints, planned_down
-from storage.sync_report import Told
-from storage.sync_up import Crew
+from storage.sync.changes import home_folder
+from storage.sync.fetch import brought, brought_log
+from storage.sync.ledger import Ledger
+from storage.sync.manifest import read
+from storage.sync.names import FOREIGN, MANIFESTS, Stage, day_folder, is_kept, is_made, log_name, named, stream_of
+from storage.sync.pace import Interrupted, Pace
+from storage.sync.plan import Remote, Selection
+from storage.sync.plan_down import Coming, Found, Here, newest_checkpoints, planned_down
+from storage.sync.report import Told
+from storage.sync.up import Crew
 
 _ROOTS = ("raw/ready/", "raw/daily/", "processed/")
 _LOGS, _STATE, _QUARANTINE = "raw/published/", "state/etl/", "raw/quarantine/"

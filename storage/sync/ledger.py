@@ -6,10 +6,10 @@ It is a cache. What it says to be there was seen there; lost, it is made again f
 from collections.abc import Callable, Iterable, Iterator
 
 from storage.base import ObjectInfo
-from storage.sync_backlog import PERHAPS_THERE, Backlog, iso
-from storage.sync_database import LAST
-from storage.sync_names import named
-from storage.sync_plan import Remote
+from storage.sync.backlog import PERHAPS_THERE, Backlog, iso
+from storage.sync.database import LAST
+from storage.sync.names import named
+from storage.sync.plan import Remote
 
 _REMOTE = "key, size_bytes, version, etag, crc32, rows"
 _DUE, _DUE_NOW = 1, 2  # a manifest, and one that lacks a folder

@@ -7,8 +7,8 @@ import msgspec
 
 from shared.errors import ObjectDamaged
 from storage.base import ObjectStore
-from storage.sync_names import MANIFESTS
-from storage.sync_plan import Remote
+from storage.sync.names import MANIFESTS
+from storage.sync.plan import Remote
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

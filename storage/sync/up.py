@@ -9,16 +9,16 @@ from typing import Self, TypeVar
 
 from shared.clock import Clock
 from shared.errors import LakeUnusable, ObjectConflict, StorageFailed, StorageRefused
-from storage import sync_manifest
 from storage.base import ObjectStore
-from storage.sync_changes import Changes
-from storage.sync_ledger import Ledger
-from storage.sync_names import Stage, is_made, named
-from storage.sync_pace import Interrupted, Pace
-from storage.sync_plan import Local, Remote, Selection, Upload, planned
-from storage.sync_report import Told
-from storage.sync_send import PublishedDiffers, listings, seen, sent
-from storage.sync_turns import chain_and_stream, in_turns
+from storage.sync import manifest
+from storage.sync.changes import Changes
+from storage.sync.ledger import Ledger
+from storage.sync.names import Stage, is_made, named
+from storage.sync.pace import Interrupted, Pace
+from storage.sync.plan import Local, Remote, Selection, Upload, planned
+from storage.sync.report import Told
+from storage.sync.send import PublishedDiffers, listings, seen, sent
+from storage.sync.turns import chain_and_stream, in_turns
 
 _BATCH_FILES = 256  # noted together: what a kill makes us look at again
 _LARGE_BYTES, _LARGE_AT_ONCE = 16 << 20, 2  # each takes several parts of memory
@@ -120,7 +120,7 @@ class UpPass:
         ):
             self._still_ours()
             try:
-                sync_manifest.written(self._store, day, self._ledger.there_of_day(day))
+                manifest.written(self._store, day, self._ledger.there_of_day(day))
             except StorageRefused:
                 raise
             except StorageFailed as error:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from storage.sync_names import QUALITY, Stage, checkpoint_number, generation, home_of, named
-from storage.sync_plan import Remote, order_of
-from storage.sync_turns import rank
+from storage.sync.names import QUALITY, Stage, checkpoint_number, generation, home_of, named
+from storage.sync.plan import Remote, order_of
+from storage.sync.turns import rank
 
 
 @dataclass(frozen=True, kw_only=True)

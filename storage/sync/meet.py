@@ -8,9 +8,9 @@ from shared.log import get_log
 from shared.partitioning import Lake
 from storage.base import ObjectInfo, ObjectStore
 from storage.published import SUFFIX, log_paths
-from storage.sync_ledger import Ledger
-from storage.sync_names import FOREIGN, PIECE_BYTES, Stage, is_kept, log_name, named
-from storage.sync_plan import Remote
+from storage.sync.ledger import Ledger
+from storage.sync.names import FOREIGN, PIECE_BYTES, Stage, is_kept, log_name, named
+from storage.sync.plan import Remote
 
 _LOGS = "raw/published/"
 _ROOTS = ("raw/", "processed/", "state/etl/")

@@ -8,9 +8,9 @@ from shared.disk import Disk, translated
 from shared.errors import DiskFull, LakeUnusable, ObjectDamaged
 from storage.base import ObjectStore
 from storage.checksum import Digest
-from storage.sync_names import named
-from storage.sync_plan import Remote
-from storage.sync_plan_down import Found
+from storage.sync.names import named
+from storage.sync.plan import Remote
+from storage.sync.plan_down import Found
 
 _MOVE_IT = "Move it away, or bring the archive into another folder"
 

@@ -10,8 +10,8 @@ from shared.disk import translated
 from shared.errors import LakeUnusable, ObjectConflict, ObjectMissing
 from storage.base import ObjectInfo, ObjectStore
 from storage.checksum import Checksum, Digest
-from storage.sync_names import Stage, day_folder, named
-from storage.sync_plan import Remote, Upload
+from storage.sync.names import Stage, day_folder, named
+from storage.sync.plan import Remote, Upload
 
 _CHUNK_BYTES = 1 << 20
 

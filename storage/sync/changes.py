@@ -16,8 +16,8 @@ from shared.partitioning import UNITS, Lake
 from storage.compaction_log import Compacted
 from storage.published import log_paths, read_log
 from storage.removed import removed_outputs
-from storage.sync_ledger import Ledger
-from storage.sync_names import (
+from storage.sync.ledger import Ledger
+from storage.sync.names import (
     COMPACTED,
     FOREIGN,
     PIECE_BYTES,
@@ -29,8 +29,8 @@ from storage.sync_names import (
     named,
     piece_key,
 )
-from storage.sync_plan import Local, Remote, is_same
-from storage.sync_turns import chain_and_stream, rank
+from storage.sync.plan import Local, Remote, is_same
+from storage.sync.turns import chain_and_stream, rank
 
 _LOG_BYTES = 4 << 20  # of a log that are looked at together
 _NEWEST = 2  # folders of days or months of an output that still change

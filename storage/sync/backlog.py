@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from datetime import date
 
-from storage.sync_database import LAST, Database
-from storage.sync_names import Stage, named
-from storage.sync_plan import Local, Selection
+from storage.sync.database import LAST, Database
+from storage.sync.names import Stage, named
+from storage.sync.plan import Local, Selection
 
 _LOCAL = "key, size_bytes, version, rows, start, crc32, key in (select key from begun) as was_begun"
 PERHAPS_THERE = "(select key from there union all select key from begun)"
