@@ -15,6 +15,8 @@ from scripts.health.facts import Archive, Channel, DiskUse, Feed, Health, Journa
 from scripts.supervisor import readings
 from shared.clock import boot_id
 from shared.partitioning import Lake
+from shared.state_files import Found, Spoken, read
+from storage.sync_state import SyncState
 
 _SILENT_BEATS = 6  # heartbeats that may be missed before a process that lives is said to be silent
 _SILENT_S_MIN = 30.0
@@ -27,11 +29,11 @@ _OWNER = re.compile(r"pid (\d{1,9}), boot (.+)\n")  # as `storage.locks.hold` wr
 def look(lake: Lake, *, now_ns: int) -> Health:
     """What is known of a lake at the wall time `now_ns`. Reads, changes nothing, and bears files that are damaged."""
     state = lake.state
-    ingestion = files.read(state / "ingestion.json", files.IngestionSaid)
-    watcher = files.read(state / "watcher.json", files.WatcherSaid)
-    sync = files.read(state / "sync.json", files.SyncSaid)
-    supervisor = files.read(state / "supervisor.json", files.SupervisorSaid)
-    positions = files.read(state / "etl" / "positions.json", files.Positions)
+    ingestion = read(state / "ingestion.json", files.IngestionSaid)
+    watcher = read(state / "watcher.json", files.WatcherSaid)
+    sync = read(state / "sync.json", SyncState)
+    supervisor = read(state / "supervisor.json", files.SupervisorSaid)
+    positions = read(state / "etl" / "positions.json", files.Positions)
     problems = {
         str(state / name): found.problem
         for name, found in (
@@ -84,9 +86,7 @@ def _age_s(wall_ns: int | None, now_ns: int) -> float | None:
     return max(0.0, (now_ns - wall_ns) / 1e9) if wall_ns else None
 
 
-def _process(
-    name: str, found: files.Found[files.Spoken], *, now_ns: int, silent_after_s: float = float("inf")
-) -> Process:
+def _process(name: str, found: Found[Spoken], *, now_ns: int, silent_after_s: float = float("inf")) -> Process:
     """A process by its own file."""
     if found.said is None:
         return Process(name=name, state="unreadable" if found.problem else "never")
@@ -191,7 +191,7 @@ def _journals(lake: Lake, said: files.IngestionSaid, *, now_ns: int, is_live: bo
     )
 
 
-def _archive(said: files.SyncSaid | None, *, now_ns: int) -> Archive | None:
+def _archive(said: SyncState | None, *, now_ns: int) -> Archive | None:
     if said is None:
         return None
     is_after = (said.last_problem_wall_ns or 0) > (said.last_success_wall_ns or 0)

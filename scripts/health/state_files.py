@@ -1,29 +1,8 @@
-"""The small files in `state` by which each process says how it is doing; none of them need be there, or be whole."""
+"""What the processes say in the small files in `state`."""
 
-from pathlib import Path
-from typing import Annotated, Generic, NamedTuple, TypeAlias, TypeVar
+from msgspec import Struct, field
 
-import msgspec
-from msgspec import Meta, Struct
-
-T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
-Pid: TypeAlias = Annotated[int, Meta(gt=0, lt=2**31)]
-_BYTES_MAX = 32 << 20  # of such a file; one that is larger is none of ours
-
-
-class Found(NamedTuple, Generic[T_co]):
-    """What stands in a file; neither where there is no such file."""
-
-    said: T_co | None
-    problem: str | None
-
-
-class Spoken(Struct, frozen=True):
-    """What every such file begins with."""
-
-    pid: Pid
-    wall_ns: int
+from shared.state_files import Pid, Spoken
 
 
 class Queue(Struct, frozen=True):
@@ -66,7 +45,7 @@ class ChannelSaid(Struct, frozen=True):
     gaps_open: int = 0
 
 
-class IngestionSaid(Spoken, frozen=True):
+class IngestionSaid(Spoken, kw_only=True):
     """`ingestion.json`, each `heartbeat_s`."""
 
     epoch: str = ""
@@ -78,27 +57,12 @@ class IngestionSaid(Spoken, frozen=True):
     journal_bytes: int = 0
     journal_age_s: float = 0.0
     rows_total: int = 0
-    feeds: dict[str, FeedSaid] = {}
-    channels: dict[str, dict[str, ChannelSaid]] = {}
+    feeds: dict[str, FeedSaid] = field(default_factory=dict)
+    channels: dict[str, dict[str, ChannelSaid]] = field(default_factory=dict)
 
 
-class WatcherSaid(Spoken, frozen=True):
+class WatcherSaid(Spoken, kw_only=True):
     """`watcher.json`, after each poll."""
-
-
-class SyncSaid(Spoken, frozen=True):
-    """`sync.json`, each pass and every few seconds within one."""
-
-    backlog_files: int | None = None
-    backlog_bytes: int | None = None
-    uploaded_files_total: int = 0
-    uploaded_bytes_total: int = 0
-    downloaded_files_total: int = 0
-    downloaded_bytes_total: int = 0
-    last_success_wall_ns: int | None = None
-    last_problem: str | None = None
-    last_problem_wall_ns: int | None = None
-    is_running: bool = False
 
 
 class ChildSaid(Struct, frozen=True):
@@ -111,29 +75,13 @@ class ChildSaid(Struct, frozen=True):
     last_exit: int | str | None = None
 
 
-class SupervisorSaid(Spoken, frozen=True):
+class SupervisorSaid(Spoken, kw_only=True):
     """`supervisor.json`."""
 
-    children: dict[str, ChildSaid] = {}
+    children: dict[str, ChildSaid] = field(default_factory=dict)
 
 
 class Positions(Struct, frozen=True):
     """`etl/positions.json`: how far the watcher has read each log of published names, in bytes."""
 
-    logs: dict[str, int] = {}
-
-
-def read(path: Path, kind: type[T]) -> Found[T]:
-    """What a file says; a file that is not there says nothing, which is no problem."""
-    try:
-        if path.stat().st_size > _BYTES_MAX:
-            return Found(None, "is larger than any file of ours")
-        return Found(msgspec.json.decode(path.read_bytes(), type=kind), None)
-    except FileNotFoundError:
-        return Found(None, None)
-    except NotADirectoryError:
-        return Found(None, "a file stands where its folder should")
-    except OSError as error:
-        return Found(None, f"cannot be read: {(error.strerror or str(error)).lower()}")
-    except (msgspec.MsgspecError, ValueError) as error:
-        return Found(None, f"is not what Daedalus writes there: {' '.join(str(error).split())[:200]}")
+    logs: dict[str, int] = field(default_factory=dict)

@@ -4,14 +4,12 @@ import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-
-import msgspec
+from typing import Protocol
 
 from shared.clock import Clock
-from shared.disk import Disk
-from shared.errors import LakeUnusable
 from shared.log import get_log
+from shared.state_files import StateFile, read
+from storage.sync_state import SyncState
 
 _WRITTEN_EACH_NS = 5_000_000_000
 _PROBLEMS_KEPT = 20
@@ -59,35 +57,27 @@ class Onlooker(Protocol):
 class Told:
     """Counts for `state/sync.json`, for a report, and for an onlooker."""
 
-    def __init__(self, path: Path | None, *, clock: Clock, onlooker: Onlooker | None = None) -> None:
-        self._path, self._clock, self._onlooker = path, clock, onlooker
-        self._disk, self._lock = Disk(durable=False), threading.Lock()
+    def __init__(self, path: Path, *, clock: Clock, onlooker: Onlooker | None = None) -> None:
+        self._file, self._clock, self._onlooker = StateFile(path, log=log), clock, onlooker
+        self._lock = threading.Lock()
         self._written_ns = 0
         self._said: set[str] = set()
         self.report = SyncReport()
-        self._state: dict[str, int | str | bool | None] = dict.fromkeys(
-            (
-                "direction",
-                "backlog_files",
-                "backlog_bytes",
-                "last_success_wall_ns",
-                "last_problem",
-                "last_problem_wall_ns",
-            )
-        )
-        totals = ("uploaded_files_total", "uploaded_bytes_total", "downloaded_files_total", "downloaded_bytes_total")
-        self._state |= dict.fromkeys(totals, 0)
-        self._state |= _lasting(path)
+        self._state = SyncState(pid=os.getpid(), wall_ns=clock.wall_ns())
+        if before := read(path, SyncState).said:
+            self._state.last_success_wall_ns = before.last_success_wall_ns
+            self._state.last_problem = before.last_problem
+            self._state.last_problem_wall_ns = before.last_problem_wall_ns
 
     def begin(self, direction: str) -> None:
         """A pass begins."""
         self.report = SyncReport()
-        self._state["direction"] = direction
+        self._state.direction = direction
         self.write(is_running=True)
 
     def expect(self, files: int, size_bytes: int) -> None:
         """So much is to be done."""
-        self._state |= {"backlog_files": files, "backlog_bytes": size_bytes}
+        self._state.backlog_files, self._state.backlog_bytes = files, size_bytes
         if self._onlooker:
             self._onlooker.expect(files, size_bytes)
         self.write(is_running=True)
@@ -103,17 +93,23 @@ class Told:
         """Files are in the archive."""
         self.report.uploaded_files += files
         self.report.uploaded_bytes += size_bytes
-        self._count("uploaded", files, size_bytes)
+        self._state.uploaded_files_total += files
+        self._state.uploaded_bytes_total += size_bytes
+        if self._onlooker:
+            self._onlooker.finished(files)
 
     def downloaded(self, files: int, size_bytes: int) -> None:
         """Files are here."""
         self.report.downloaded_files += files
         self.report.downloaded_bytes += size_bytes
-        self._count("downloaded", files, size_bytes)
+        self._state.downloaded_files_total += files
+        self._state.downloaded_bytes_total += size_bytes
+        if self._onlooker:
+            self._onlooker.finished(files)
 
     def problem(self, line: str) -> None:
         """Something a person should know; said once until all is well again."""
-        self._state |= {"last_problem": line, "last_problem_wall_ns": self._clock.wall_ns()}
+        self._state.last_problem, self._state.last_problem_wall_ns = line, self._clock.wall_ns()
         if len(self.report.problems) < _PROBLEMS_KEPT and line not in self.report.problems:
             self.report.problems.append(line)
         if line not in self._said:
@@ -122,38 +118,15 @@ class Told:
 
     def end(self, *, backlog: tuple[int, int]) -> None:
         """A pass has ended."""
-        self._state |= {"backlog_files": backlog[0], "backlog_bytes": backlog[1]}
+        self._state.backlog_files, self._state.backlog_bytes = backlog
         if self.report.is_complete:
             self._said.clear()
-            self._state["last_success_wall_ns"] = self._clock.wall_ns()
+            self._state.last_success_wall_ns = self._clock.wall_ns()
         self.write(is_running=True)
 
     def write(self, *, is_running: bool) -> None:
         """Write the file. One that cannot be written stops nothing."""
-        if self._path is None:
-            return
         with self._lock:
             self._written_ns = self._clock.mono_ns()
-            said = {"pid": os.getpid(), "wall_ns": self._clock.wall_ns(), **self._state, "is_running": is_running}
-            try:
-                self._disk.write_whole(self._path, msgspec.json.encode(said))
-            except (OSError, LakeUnusable) as error:
-                if "state" not in self._said:
-                    log.warning("the state cannot be written; synchronising goes on", error=str(error))
-                self._said.add("state")
-
-    def _count(self, what: str, files: int, size_bytes: int) -> None:
-        for name, value in ((f"{what}_files_total", files), (f"{what}_bytes_total", size_bytes)):
-            self._state[name] = int(self._state[name] or 0) + value
-        if self._onlooker:
-            self._onlooker.finished(files)
-
-
-def _lasting(path: Path | None) -> dict[str, int | str]:
-    """What processes before this one said that is still true."""
-    try:
-        said = msgspec.json.decode(path.read_bytes(), type=dict[str, Any]) if path else {}
-    except (OSError, msgspec.MsgspecError):
-        return {}
-    names = ("last_success_wall_ns", "last_problem", "last_problem_wall_ns")
-    return {name: said[name] for name in names if isinstance(said.get(name), int | str)}
+            self._state.wall_ns, self._state.is_running = self._clock.wall_ns(), is_running
+            self._file.write(self._state)
