@@ -98,7 +98,9 @@ class S3Storage:
         ahead = deque(islice(parts, 2))
         with translated(self._place(key), is_conditional=bool(condition)):
             if len(ahead) > 1:
-                upload = PartsUpload(self._client, self._object(key), place=self._place(key), options=self._options)
+                upload = PartsUpload(
+                    self._client, self._object(key), self._put_part, place=self._place(key), options=self._options
+                )
                 stored = upload.put(ahead, parts, condition)
             else:
                 stored = self._put_whole(key, ahead.popleft() if ahead else b"", condition)
@@ -136,19 +138,30 @@ class S3Storage:
         return direct_put(self._client, self._credentials, self._options)
 
     def _put_whole(self, key: str, whole: bytes, condition: dict[str, str]) -> Any:
-        target, crc32 = self._object(key), crc32_text(whole)
-        answer = Answer()
+        asked = {**self._object(key), **condition}
+        headers = {_HEADERS[name]: value for name, value in condition.items()}
+        return self._stored(self._client.put_object, asked, whole, headers=headers, query={})
+
+    def _put_part(self, part: bytes, asked: dict[str, Any]) -> Any:
+        query = {"partNumber": str(asked["PartNumber"]), "uploadId": asked["UploadId"]}
+        return self._stored(self._client.upload_part, asked, part, headers={}, query=query)
+
+    def _stored(
+        self, put: Any, asked: dict[str, Any], body: bytes, *, headers: dict[str, str], query: dict[str, str]
+    ) -> Any:
+        """What the store says of a body: directly, else as botocore's `put` is asked for it."""
+        answer, crc32 = Answer(), crc32_text(body)
         if self._direct:
-            headers = {"x-amz-checksum-crc32": crc32, **{_HEADERS[name]: value for name, value in condition.items()}}
-            answer = self._direct.put(target["Key"], whole, headers)
-            if answer.status == HTTPStatus.PRECONDITION_FAILED:
-                raise ObjectConflict(self._place(key), "it is not in the state that was asked for")
+            answer = self._direct.put(asked["Key"], body, {"x-amz-checksum-crc32": crc32, **headers}, query)
+        if answer.status == HTTPStatus.PRECONDITION_FAILED:
+            place = self._place(asked["Key"].removeprefix(self._prefix))
+            raise ObjectConflict(place, "it is not in the state that was asked for")
         if answer.etag:
-            return {"ETag": answer.etag}
-        stored = self._client.put_object(**target, Body=whole, ChecksumCRC32=crc32, **condition)
+            return {"ETag": answer.etag, **({"ChecksumCRC32": answer.crc32} if answer.crc32 else {})}
+        said = put(**asked, Body=body, ChecksumCRC32=crc32)
         if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             self._direct = None  # it was refused what botocore is not: another region, perhaps
-        return stored
+        return said
 
     def _pages(self, pages: Any) -> Iterator[Any]:
         with translated(self.name):

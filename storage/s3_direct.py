@@ -1,4 +1,5 @@
-"""One PUT without what botocore does around it, which for an object of 1 MB takes as long as all the rest together.
+"""One PUT without what botocore does around it, which for an object of 1 MB takes as long as all the rest together,
+and for a part of a large one as long as its CRC-32 and signature: botocore hands it to the socket in pieces of 16 KiB.
 
 Only the plain case: one attempt, keys that sign, no proxy. Whatever else comes, and whatever the store answers but
 success, is for botocore to ask again, which knows of retries, regions and the meaning of errors.
@@ -8,8 +9,9 @@ import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 from botocore.exceptions import BotoCoreError
@@ -26,6 +28,8 @@ class Answer:
     status: int = 0
     """0: no answer."""
     etag: str | None = None
+    crc32: str | None = None
+    """What the store says that it keeps."""
 
 
 class DirectPut:
@@ -45,17 +49,20 @@ class DirectPut:
             **({} if self._signs_body else trust),
         )
 
-    def put(self, key: str, body: bytes, headers: dict[str, str]) -> Answer:
+    def put(self, key: str, body: bytes, headers: dict[str, str], query: dict[str, str]) -> Answer:
         """Try to store `body`. Of an answer that did not come, nothing is known."""
-        path = quote(self._path + key, safe="/~")
+        path, question = quote(self._path + key, safe="/~"), urlencode(sorted(query.items()), quote_via=quote, safe="~")
         try:
-            signed = self._signed(path, body, headers)
-            answer = self._pool.urlopen("PUT", path, body=body, headers=signed, redirect=False)
+            signed = self._signed(path, question, body, headers)
+            address = f"{path}?{question}" if question else path
+            answer = self._pool.urlopen("PUT", address, body=body, headers=signed, redirect=False)
         except (urllib3.exceptions.HTTPError, BotoCoreError):
             return Answer()
-        return Answer(answer.status, answer.headers.get("ETag") if answer.status == 200 else None)
+        if answer.status != HTTPStatus.OK:
+            return Answer(answer.status)
+        return Answer(answer.status, answer.headers.get("ETag"), answer.headers.get("x-amz-checksum-crc32"))
 
-    def _signed(self, path: str, body: bytes, headers: dict[str, str]) -> dict[str, str]:
+    def _signed(self, path: str, question: str, body: bytes, headers: dict[str, str]) -> dict[str, str]:
         """Source: AWS Signature Version 4, "Signature calculations for the Authorization header"."""
         keys, now = self._credentials.get_frozen_credentials(), f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         content = sha256(body).hexdigest() if self._signs_body else "UNSIGNED-PAYLOAD"
@@ -64,7 +71,7 @@ class DirectPut:
         signed = dict(sorted({**headers, **own, **token}.items()))
         names = ";".join(signed)
         lines = "".join(f"{name}:{value}\n" for name, value in signed.items())
-        request = f"PUT\n{path}\n\n{lines}\n{names}\n{content}"
+        request = f"PUT\n{path}\n{question}\n{lines}\n{names}\n{content}"
         scope = [now[:8], self._region, "s3", "aws4_request"]
         place = "/".join(scope)
         signature = f"AWS4-HMAC-SHA256\n{now}\n{place}\n{sha256(request.encode()).hexdigest()}".encode()

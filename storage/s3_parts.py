@@ -4,7 +4,7 @@ import base64
 import os
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -22,10 +22,18 @@ _Said: TypeAlias = dict[str, Any]  # by the store of one part
 
 
 class PartsUpload:
-    """One object on its way into a bucket; `target` names both."""
+    """One object on its way into a bucket; `target` names both. `put_part` sends a part, as it is asked for."""
 
-    def __init__(self, client: Any, target: dict[str, str], *, place: str, options: S3Options) -> None:
-        self._client, self._target, self._place = client, target, place
+    def __init__(
+        self,
+        client: Any,
+        target: dict[str, str],
+        put_part: Callable[[bytes, dict[str, Any]], _Said],
+        *,
+        place: str,
+        options: S3Options,
+    ) -> None:
+        self._client, self._target, self._put_part, self._place = client, target, put_part, place
         self._part_mb, self._parts_at_once = options.part_mb, options.parts_at_once
 
     def put(self, ahead: deque[bytes], rest: Iterator[bytes], condition: dict[str, str]) -> Any:
@@ -92,8 +100,8 @@ class PartsUpload:
     def _send_part(self, part: bytes, numbered: dict[str, Any], there: _Said | None) -> _Said:
         said = there
         if said is None or not _is_same(said, part):
-            said = self._client.upload_part(**numbered, Body=part, ChecksumCRC32=crc32_text(part))
-        kept = {name: said[name] for name in ("ETag", "ChecksumCRC32") if name in said}
+            said = self._put_part(part, numbered)
+        kept: _Said = {name: said[name] for name in ("ETag", "ChecksumCRC32") if name in said}
         return {"PartNumber": numbered["PartNumber"], **kept}
 
     def _broke_off(self, error: BaseException) -> bool:
