@@ -33,7 +33,7 @@ class SettingsRefused(SettingsInvalid):
     def line(self) -> str:
         """One line per problem; the next step ends the only one, or follows the several."""
         lines = [" ".join(problem.split()) for problem in self.problems]
-        return f"{lines[0]}. {self.hint}" if len(lines) == 1 else "\n".join([*lines, self.hint])
+        return super().line() if len(lines) == 1 else "\n".join([*lines, self.hint])
 
 
 def problems_of(error: ValidationError, *, file: Path, data: Any, tree: type[BaseModel]) -> list[str]:

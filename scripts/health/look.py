@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from scripts.health import state_files as files
 from scripts.health.backlog import days_left, growth_bytes_per_day, publications, watcher_lag
 from scripts.health.facts import Archive, Channel, DiskUse, Feed, Health, Journals, Machine, Process
+from scripts.living import living
 from scripts.supervisor import readings
 from shared.clock import boot_id
 from shared.partitioning import Lake
@@ -21,7 +22,6 @@ from storage.sync_state import SyncState
 _SILENT_BEATS = 6  # heartbeats that may be missed before a process that lives is said to be silent
 _SILENT_S_MIN = 30.0
 _CLOCK_BACK_S = 5.0
-_PID_TOLERANCE_S = 2.0
 _LOCKS = {"ingest": "collector.owner", "watch": "etl/watcher.owner", "sync": "sync/sync.owner"}
 _OWNER = re.compile(r"pid (\d{1,9}), boot (.+)\n")  # as `storage.locks.hold` writes it
 
@@ -91,7 +91,7 @@ def _process(name: str, found: Found[Spoken], *, now_ns: int, silent_after_s: fl
     if found.said is None:
         return Process(name=name, state="unreadable" if found.problem else "never")
     age_s = _age_s(found.said.wall_ns, now_ns)
-    process = _alive(found.said.pid, seen_ns=found.said.wall_ns)
+    process = living(found.said.pid, seen_ns=found.said.wall_ns, boot=found.said.boot)
     if process is None:
         return Process(name=name, state="gone", pid=found.said.pid, said_age_s=age_s)
     is_silent = age_s is not None and age_s > silent_after_s
@@ -102,10 +102,11 @@ def _supervised(process: Process, lake: Lake, supervisor: files.SupervisorSaid |
     """The same with what others know: how often it was restarted, and one that lives and has not said anything yet."""
     child = supervisor.children.get(process.name) if supervisor else None
     if not process.is_alive:
-        known = [_owner(lake, process.name)]
-        if supervisor and child and child.pid:
-            known.append((child.pid, supervisor.wall_ns))
-        lives = next((found for pid, seen_ns in known if pid and (found := _alive(pid, seen_ns=seen_ns))), None)
+        pid, taken_ns = _owner(lake, process.name)
+        known = [living(pid, seen_ns=taken_ns)]
+        if supervisor and child:
+            known.append(living(child.pid, seen_ns=supervisor.wall_ns, boot=supervisor.boot))
+        lives = next(filter(None, known), None)
         if lives:
             process = _measured(Process(name=process.name, state="starting"), lives, now_ns)
     return process if child is None else replace(process, restarts=child.restarts)
@@ -121,16 +122,6 @@ def _owner(lake: Lake, name: str) -> tuple[int, int]:
     except (OSError, ValueError):
         return 0, 0
     return (int(owner[1]), taken_ns) if owner and owner[2] == boot_id() else (0, 0)
-
-
-def _alive(pid: int, *, seen_ns: int) -> psutil.Process | None:
-    """The process that had this number at a moment; None where it is gone, or another has its number now."""
-    try:
-        process = psutil.Process(pid)
-        is_it = process.create_time() <= seen_ns / 1e9 + _PID_TOLERANCE_S
-        return process if is_it and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.Error:
-        return None
 
 
 def _measured(process: Process, lives: psutil.Process, now_ns: int) -> Process:

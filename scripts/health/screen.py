@@ -14,6 +14,7 @@ from scripts.moments import lasted
 from shared.clock import utc_from_us
 
 _STYLES = {"critical": "bold red", "warning": "yellow"}
+_WORDS = {"critical": "critical alarm", "warning": "warning"}
 _NOTHING = "-"
 _OWN_TABLES = {"gaps"}  # what we write ourselves is no channel
 
@@ -29,10 +30,8 @@ def summary(alarms: Sequence[Alarm]) -> Text:
     """How bad it is, in a few words."""
     if not alarms:
         return Text("all is well", style="bold green")
-    counts = {level: sum(alarm.level == level for alarm in alarms) for level in _STYLES}
-    said = (
-        f"{count} {level}{'s' if level == 'warning' and count > 1 else ''}" for level, count in counts.items() if count
-    )
+    counts = {words: sum(alarm.level == level for alarm in alarms) for level, words in _WORDS.items()}
+    said = (f"{count} {words}{'s' if count > 1 else ''}" for words, count in counts.items() if count)
     return Text(", ".join(said), style=_STYLES[alarms[0].level])
 
 
@@ -137,7 +136,10 @@ def _watcher(health: Health) -> str:
     if not lag.is_any:
         return "nothing is published yet"
     process = health.process("watch")
-    ended = f"; its last pass ended {_span(process.said_age_s)} ago" if process.is_alive else ""
+    ended = ""
+    if process.is_alive:
+        age_s = process.said_age_s
+        ended = "; no pass has ended yet" if age_s is None else f"; its last pass ended {_span(age_s)} ago"
     if not lag.files:
         return f"has read all that is published{ended}"
     more = "more than " if lag.is_more else ""

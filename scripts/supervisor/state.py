@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from scripts.supervisor.readings import Machine
+from shared.clock import boot_id
 from shared.disk import Disk
 from shared.errors import LakeUnusable
 from shared.log import get_log
@@ -32,7 +33,8 @@ class StateFile:
 
     def write(self, pid: int, children: dict[str, dict[str, Any]], machine: Machine) -> None:
         """Replace it whole."""
-        said = {"pid": pid, "wall_ns": time.time_ns(), "children": children, "machine": asdict(machine)}
+        said = {"pid": pid, "boot": boot_id(), "wall_ns": time.time_ns()}
+        said |= {"children": children, "machine": asdict(machine)}
         try:
             self._disk.write_whole(self._path, msgspec.json.encode(said))
         except (OSError, LakeUnusable) as error:

@@ -1,12 +1,11 @@
 """`--status`: what a supervisor's state file says, and whether that can still be true."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from scripts.living import living
 from scripts.supervisor.readings import explained
 from scripts.supervisor.state import STALE_S, StateFile
 
@@ -14,39 +13,47 @@ from scripts.supervisor.state import STALE_S, StateFile
 def shown(folder: Path) -> tuple[list[str], bool]:
     """Lines for a person, and whether all is well."""
     said = StateFile(folder).read()
-    is_alive = psutil.pid_exists(said.get("pid", 0)) if said else False
-    return said_of(said, now_ns=time.time_ns(), is_alive=is_alive)
+
+    def lives(pid: int) -> bool:
+        return living(pid, seen_ns=said["wall_ns"], boot=said.get("boot", "")) is not None
+
+    return said_of(said, now_ns=time.time_ns(), lives=lives)
 
 
-def said_of(said: Mapping[str, Any], *, now_ns: int, is_alive: bool) -> tuple[list[str], bool]:
+def said_of(said: Mapping[str, Any], *, now_ns: int, lives: Callable[[int], bool]) -> tuple[list[str], bool]:
     """The lines of one state, and whether all is well: the supervisor lives, and so does each of its children."""
     if not said:
         return ["no supervisor has run on this lake"], False
     age_s = (now_ns - said["wall_ns"]) / 1e9
-    children = said["children"]
+    is_alive, is_fresh = lives(said["pid"]), -STALE_S <= age_s <= STALE_S
     if not is_alive:
-        head = f"no supervisor runs: pid {said['pid']} is gone; what follows is from {_ago(age_s)} ago"
-    elif not -STALE_S <= age_s <= STALE_S:
+        head = f"no supervisor runs: pid {said['pid']} is gone; it last said something {_ago(age_s)} ago"
+    elif not is_fresh:
         head = f"stale: pid {said['pid']} lives, but has said nothing for {_ago(age_s)}; what follows is from then"
     else:
         head = f"supervisor runs as pid {said['pid']}"
-        is_well = all(child["state"] in ("running", "off") for child in children.values())
-        return [head, *_children(children, now_ns), *_machine(said["machine"])], is_well
-    return [head, *_children(children, now_ns), *_machine(said["machine"])], False
+    children = said["children"]
+    there = {name for name, child in children.items() if child["pid"] and lives(child["pid"])}
+    is_well = all(name in there or child["state"] == "off" for name, child in children.items())
+    lines = [f"  {name}: {', '.join(_child(children[name], now_ns, name in there, is_alive))}" for name in children]
+    return [head, *lines, *_machine(said["machine"])], is_well and is_alive and is_fresh
 
 
-def _children(children: Mapping[str, Mapping[str, Any]], now_ns: int) -> Iterator[str]:
-    for name, child in children.items():
-        parts = [child["state"] + (f" as pid {child['pid']}" if child["pid"] else "")]
-        if child["started_wall_ns"]:
-            parts.append(f"for {_ago((now_ns - child['started_wall_ns']) / 1e9)}")
+def _child(child: Mapping[str, Any], now_ns: int, is_there: bool, is_cared_for: bool) -> Iterator[str]:
+    """What there is to say of a child; of one that is gone, how it was last seen."""
+    if not is_there:
+        yield child["state"] if is_cared_for and not child["pid"] else "gone"
+        if child["pid"]:
+            yield f"it was {child['state']} as pid {child['pid']}"
+    else:
+        yield f"{child['state']} as pid {child['pid']}" if is_cared_for else f"pid {child['pid']} outlived it"
+        yield f"for {_ago((now_ns - child['started_wall_ns']) / 1e9)}"
         if child["memory_mb"] is not None:
-            parts.append(f"{child['memory_mb']:,.0f} MB, {child['cpu_percent']:.0f} % of a processor")
-        if child["fed_wall_ns"]:
-            parts.append(f"data {_ago((now_ns - child['fed_wall_ns']) / 1e9)} ago")
-        if child["restarts"]:
-            parts.append(f"{child['restarts']} restarts, the last end: {child['last_exit']}")
-        yield f"  {name}: {', '.join(parts)}"
+            yield f"{child['memory_mb']:,.0f} MB, {child['cpu_percent']:.0f} % of a processor"
+    if child["fed_wall_ns"]:
+        yield f"data {_ago((now_ns - child['fed_wall_ns']) / 1e9)} ago"
+    if child["restarts"]:
+        yield f"{child['restarts']} restarts, the last end: {child['last_exit']}"
 
 
 def _machine(machine: Mapping[str, Any]) -> Iterator[str]:

@@ -162,7 +162,7 @@ def test_one_mistake_is_one_line(tmp_path, text, line):
     lines = refused(tmp_path, text)
     assert len(lines) == 1
     if line:
-        assert lines == [f"{line}. {HINT}"]
+        assert lines == [f"{line}{'' if line.endswith('?') else '.'} {HINT}"]
 
 
 def test_several_mistakes_are_several_lines(tmp_path):

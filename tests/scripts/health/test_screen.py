@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from scripts.health.facts import Health
+from scripts.health.facts import Health, Process
 from scripts.health.screen import screen
 from scripts.health.verdict import verdict
 from tests.scripts.health.examples import healthy, limits, with_process
@@ -46,9 +46,29 @@ def test_all_is_well_is_said_of_a_machine_that_is_well() -> None:
 
 def test_what_is_wrong_stands_first() -> None:
     lines = shown(with_process(healthy(), "ingest", "gone", said_age_s=7260.0), columns=100).splitlines()
-    assert "1 critical" in lines[0]
+    assert lines[0].endswith(": 1 critical alarm")
     assert lines[1].startswith("critical  capture (process 1234) is gone")
     assert any(line.startswith("Capture does not run: this is how it stood 2 h 1 min ago") for line in lines)
+
+
+def test_how_bad_it_is_is_counted_in_words() -> None:
+    """Singular and plural of both kinds."""
+    health = with_process(healthy(), "watch", "gone")
+    assert shown(health, columns=100).splitlines()[0].endswith(": 1 warning")
+    health = with_process(with_process(health, "sync", "gone"), "ingest", "gone")
+    assert shown(health, columns=100).splitlines()[0].endswith(": 1 critical alarm, 2 warnings")
+    health = replace(healthy(), feeds=[replace(feed, last_row_age_s=900.0) for feed in healthy().feeds])
+    assert shown(health, columns=100).splitlines()[0].endswith(": 2 critical alarms")
+
+
+def test_a_watcher_that_has_just_started_has_ended_no_pass() -> None:
+    health = healthy()
+    started = [
+        Process(name="watch", state="starting", pid=7, up_s=1.0) if each.name == "watch" else each
+        for each in health.processes
+    ]
+    text = shown(replace(health, processes=started), columns=100)
+    assert "has read all that is published; no pass has ended yet" in text
 
 
 def test_names_are_shown_as_they_are() -> None:

@@ -141,6 +141,7 @@ def test_a_lake_has_one_supervisor_and_status_tells_the_living_from_the_dead(tmp
     settings = write_settings(tmp_path, "ws://127.0.0.1:1/coinbase/ws")
     with Running(settings, tmp_path) as running:
         running.until(lambda: running.child("ingest").get("pid"))
+        child = psutil.Process(running.child("ingest")["pid"])
         second = subprocess.run(running.command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert second.returncode == 2
         assert f"in use by pid {running.process.pid}" in second.stderr
@@ -150,6 +151,9 @@ def test_a_lake_has_one_supervisor_and_status_tells_the_living_from_the_dead(tmp
             0,
             f"supervisor runs as pid {running.process.pid}",
         )
+    psutil.wait_procs([child], timeout=WITHIN_S)
     gone = running.status()
     assert gone.returncode == 1
-    assert f"pid {running.process.pid} is gone" in gone.stdout
+    head, ingest, *_ = gone.stdout.splitlines()
+    assert f"pid {running.process.pid} is gone" in head
+    assert ingest.startswith("  ingest: gone")
