@@ -17,6 +17,7 @@ from storage.base import ObjectInfo, ObjectStore
 from storage.made_files import made_with
 from storage.published import SUFFIX, log_paths, opening_tails, read_log, scan_log
 from storage.sync.changes import home_folder
+from storage.sync.crew import Crew
 from storage.sync.fetch import brought, brought_log
 from storage.sync.ledger import Ledger
 from storage.sync.manifest import read
@@ -25,7 +26,6 @@ from storage.sync.pace import Interrupted, Pace
 from storage.sync.plan import Remote, Selection
 from storage.sync.plan_down import Coming, Found, Here, newest_checkpoints, planned_down
 from storage.sync.report import Told
-from storage.sync.up import Crew
 
 _ROOTS = ("raw/ready/", "raw/daily/", "processed/")
 _LOGS, _STATE, _QUARANTINE = "raw/published/", "state/etl/", "raw/quarantine/"
@@ -145,9 +145,7 @@ class DownPass:
         calls = ((0, prefix, partial(self._list, prefix)) for prefix in prefixes)
         found: list[Found] = []
         for _, future in self._crew.outcomes(calls):
-            result = future.result()
-            assert isinstance(result, list)
-            found += result
+            found += future.result()
         return found
 
     def _list(self, prefix: str) -> list[Found]:
@@ -213,9 +211,7 @@ class DownPass:
             try:
                 for found, future in self._crew.outcomes(calls):
                     try:
-                        result = future.result()
-                        assert isinstance(result, Remote)
-                        come.append(result)
+                        come.append(future.result())
                     except StorageRefused:
                         raise
                     except ObjectMissing as error:

@@ -51,18 +51,6 @@ class Upload:
     """It may not replace anything."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Remove:
-    """Remove an object whose content another one holds."""
-
-    key: str
-    by: str
-    """The object that must be there first."""
-
-
-Action: TypeAlias = Upload | Remove
-
-
 @dataclass(frozen=True)
 class Selection:
     """The part of a lake that is synchronised."""
@@ -111,31 +99,21 @@ class Plan:
         return counts
 
 
-def planned(local: Iterable[Local], remote: Mapping[str, Remote], superseded: Mapping[str, str]) -> list[Action]:
-    """What makes an archive hold what is here: uploads in an order in which nothing comes before what it speaks of,
-    then removals.
-
-    Nothing is removed but what another object supersedes, which is there or is sent before.
+def planned(local: Iterable[Local], remote: Mapping[str, Remote], superseded: Mapping[str, str]) -> list[Upload]:
+    """What makes an archive hold what is here, in an order in which nothing comes before what it speaks of.
 
     Args:
         local: what is here; what is only there stays there.
         remote: what is known to be there, by key.
-        superseded: keys whose content others hold, and the keys of those.
+        superseded: keys whose content others hold, and the keys of those; they are not sent where those are.
     """
     files = {file.key: file for file in local}
-    arriving = {*files, *remote}
     uploads = [
         Upload(file=file, is_final=named(key).is_final)
         for key, file in files.items()
-        if superseded.get(key) not in arriving and not is_same(file, remote.get(key))
+        if (by := superseded.get(key)) not in files and by not in remote and not is_same(file, remote.get(key))
     ]
-    uploads.sort(key=lambda upload: order_of(upload.file.key))
-    removals = [
-        Remove(key=key, by=by)
-        for key, by in sorted(superseded.items())
-        if key in remote and by in arriving and by != key
-    ]
-    return [*uploads, *removals]
+    return sorted(uploads, key=lambda upload: order_of(upload.file.key))
 
 
 def order_of(key: str) -> tuple[int, str, str]:

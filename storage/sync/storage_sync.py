@@ -24,6 +24,7 @@ from storage.base import ObjectStore
 from storage.leases import Lease
 from storage.locks import hold
 from storage.sync.changes import Changes
+from storage.sync.crew import Crew
 from storage.sync.down import DownPass
 from storage.sync.ledger import Ledger
 from storage.sync.meet import met
@@ -31,7 +32,7 @@ from storage.sync.names import LEASE, Stage
 from storage.sync.pace import Interrupted, Pace
 from storage.sync.plan import Direction, Plan, Selection
 from storage.sync.report import Onlooker, SyncReport, Told
-from storage.sync.up import Crew, UpPass
+from storage.sync.up import UpPass
 
 _LEASE_S = 120.0
 log = get_log("sync")

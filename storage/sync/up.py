@@ -1,17 +1,17 @@
 """One pass upwards: everything that waits is sent, seen there, noted; then what it supersedes is removed."""
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from functools import partial
 from threading import Event
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from shared.clock import Clock
 from shared.errors import LakeUnusable, ObjectConflict, StorageFailed, StorageRefused
 from storage.base import ObjectStore
 from storage.sync import manifest
 from storage.sync.changes import Changes
+from storage.sync.crew import Crew
 from storage.sync.ledger import Ledger
 from storage.sync.names import Stage, is_made, named
 from storage.sync.pace import Interrupted, Pace
@@ -21,45 +21,10 @@ from storage.sync.send import PublishedDiffers, listings, seen, sent
 from storage.sync.turns import chain_and_stream, in_turns
 
 _BATCH_FILES = 256  # noted together: what a kill makes us look at again
-_LARGE_BYTES, _LARGE_AT_ONCE = 16 << 20, 2  # each takes several parts of memory
 _ATTEMPTS, _PAUSE_S, _PAUSE_S_MAX = 8, 0.25, 30.0
 _FAILURES_MAX = 16  # in succession: the archive is not there at all
 _MANIFEST_EACH_NS = 600_000_000_000
 T = TypeVar("T")
-
-
-class Crew:
-    """Threads that move files: many small ones at once, few large ones."""
-
-    def __init__(self, files_at_once: int) -> None:
-        self._stack = ExitStack()
-        self._small = ThreadPoolExecutor(files_at_once, thread_name_prefix="sync")
-        self._large = ThreadPoolExecutor(min(_LARGE_AT_ONCE, files_at_once), thread_name_prefix="sync-large")
-        self._outstanding_max = 4 * files_at_once
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for pool in (self._small, self._large):
-            pool.shutdown(cancel_futures=True)
-
-    def outcomes(self, calls: Iterable[tuple[int, T, Callable[[], object]]]) -> "Iterator[tuple[T, Future[object]]]":
-        """What became of calls, given as (bytes, what, call), as they end; no more are begun once we are left."""
-        under_way: dict[Future[object], T] = {}
-        for size_bytes, what, call in calls:
-            pool = self._large if size_bytes > _LARGE_BYTES else self._small
-            under_way[pool.submit(call)] = what
-            if len(under_way) >= self._outstanding_max:
-                yield from self._ended(under_way)
-        while under_way:
-            yield from self._ended(under_way)
-
-    @staticmethod
-    def _ended(under_way: "dict[Future[object], T]") -> "Iterator[tuple[T, Future[object]]]":
-        done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-        for future in done:
-            yield under_way.pop(future), future
 
 
 class UpPass:
@@ -103,7 +68,7 @@ class UpPass:
             gone = []
             calls = ((0, key, partial(self._store.delete, key)) for key in removable)
             for key, future in self._crew.outcomes(calls):
-                if self._is_done(future, key):
+                if self._is_done(future):
                     gone.append(key)
             with self._ledger.changing():
                 self._ledger.forget(gone)
@@ -166,8 +131,7 @@ class UpPass:
         superseded = self._ledger.superseded(keys)
         successors = self._ledger.waiting_of(superseded.values())
         there = self._ledger.there([*keys, *superseded.values()])
-        actions = planned([*files, *successors], there, superseded)
-        uploads = [action for action in actions if isinstance(action, Upload)]
+        uploads = planned([*files, *successors], there, superseded)
         with self._ledger.changing(is_durable=True):
             self._ledger.drop({*keys} - {upload.file.key for upload in uploads})
             self._ledger.begin(upload.file.key for upload in uploads)
@@ -192,7 +156,7 @@ class UpPass:
             self._told.uploaded(len(found), sum(each.size_bytes for each in found))
         return len(found) + len(aside)
 
-    def _calls(self, uploads: list[Upload]) -> Iterator[tuple[int, Upload, Callable[[], object]]]:
+    def _calls(self, uploads: list[Upload]) -> Iterator[tuple[int, Upload, Callable[[], Remote]]]:
         for upload in uploads:
             if self._failures >= _FAILURES_MAX:
                 return
@@ -207,12 +171,10 @@ class UpPass:
         self._pace.pass_on(size_bytes)
         self._told.moved(size_bytes)
 
-    def _take(self, upload: Upload, future: Future[object], there: list[Remote], aside: dict[str, str]) -> None:
+    def _take(self, upload: Upload, future: Future[Remote], there: list[Remote], aside: dict[str, str]) -> None:
         key = upload.file.key
         try:
-            found = future.result()
-            assert isinstance(found, Remote)
-            there.append(found)
+            there.append(future.result())
             self._failures = 0
         except ObjectConflict as error:
             if upload.is_final:
@@ -241,18 +203,16 @@ class UpPass:
             )
             for prefix, group in listings(there).items()
         )
-        for prefix, future in self._crew.outcomes(calls):
-            if self._is_done(future, prefix):
-                result = future.result()
-                assert isinstance(result, list)
-                found += result
+        for _, future in self._crew.outcomes(calls):
+            if self._is_done(future):
+                found += future.result()
         lost = {each.key for each in there} - {each.key for each in found}
         if lost and not self._failures:
             first = f"{self._store.name}/{min(lost)}"
             self._told.problem(f"{first}: the store said yes and does not show it; sent again ({len(lost)} files)")
         return found
 
-    def _is_done(self, future: Future[object], what: str) -> bool:
+    def _is_done(self, future: Future[T]) -> bool:
         try:
             future.result()
         except StorageRefused:

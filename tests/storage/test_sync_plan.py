@@ -1,10 +1,14 @@
 """The plans of a synchronisation, as properties of any lake and any archive."""
 
+import sqlite3
+from contextlib import closing
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.sync.ledger import Ledger
 from storage.sync.names import Stage, checkpoint_number, home_of, named
-from storage.sync.plan import Local, Remote, Remove, Upload, planned
+from storage.sync.plan import Local, Remote, planned
 from storage.sync.plan_down import Found, Here, newest_checkpoints, planned_down
 from storage.sync.turns import in_turns
 
@@ -50,54 +54,53 @@ def states(draw):
 
 
 @given(states())
-def test_nothing_is_removed_that_another_object_does_not_hold(state):
-    files, there, superseded = state
-    actions = planned(files, there, superseded)
-    after = {*there, *(action.file.key for action in actions if isinstance(action, Upload))}
-    for action in actions:
-        if isinstance(action, Remove):
-            assert superseded[action.key] == action.by
-            assert action.by in after
-            assert action.key in there
-
-
-@given(states())
 def test_everything_that_differs_is_sent_once_unless_another_holds_it(state):
     files, there, superseded = state
-    actions = planned(files, there, superseded)
-    sent = [action.file.key for action in actions if isinstance(action, Upload)]
+    sent = [upload.file.key for upload in planned(files, there, superseded)]
     arriving = {*there, *(file.key for file in files)}
     differing = {file.key for file in files if file.key not in there or there[file.key].version != file.version}
     assert sorted(sent) == sorted(key for key in differing if superseded.get(key) not in arriving)
 
 
 @given(states())
-def test_nothing_goes_before_what_it_speaks_of_and_removals_come_last(state):
-    actions = planned(*state)
-    kinds = [isinstance(action, Remove) for action in actions]
-    assert kinds == sorted(kinds)
-    stages = [named(action.file.key).stage for action in actions if isinstance(action, Upload)]
+def test_nothing_goes_before_what_it_speaks_of(state):
+    stages = [named(upload.file.key).stage for upload in planned(*state)]
     assert stages == sorted(stages)
 
 
 @given(states())
 def test_what_was_done_need_not_be_done_again(state):
     files, there, superseded = state
-    after = dict(there)
-    for action in planned(files, there, superseded):
-        if isinstance(action, Upload):
-            file = action.file
-            after[file.key] = Remote(key=file.key, size_bytes=file.size_bytes, version=file.version, etag="e")
-        else:
-            del after[action.key]
-    assert planned(files, after, superseded) == []
+    sent = [upload.file for upload in planned(files, there, superseded)]
+    arrived = {file.key: Remote(key=file.key, size_bytes=5, version=file.version, etag="e") for file in sent}
+    assert planned(files, {**there, **arrived}, superseded) == []
 
 
 @given(states())
 def test_final_names_are_sent_as_final(state):
-    for action in planned(*state):
-        if isinstance(action, Upload):
-            assert action.is_final == action.file.key.startswith(("raw/ready/", "raw/daily/", "raw/quarantine/"))
+    for upload in planned(*state):
+        assert upload.is_final == upload.file.key.startswith(("raw/ready/", "raw/daily/", "raw/quarantine/"))
+
+
+@given(states(), st.sets(keys))
+def test_only_what_may_be_there_is_removed_and_only_for_another_that_is_there_as_it_is_here(state, begun):
+    files, there, superseded = state
+    with closing(Ledger(sqlite3.connect(":memory:", isolation_level=None))) as ledger:
+        ledger.record(there.values())
+        ledger.wait(files)
+        ledger.begin(begun)
+        ledger.supersede(superseded)
+        removable = ledger.removable(count=len(superseded))
+        waiting = {key for key in KEYS if ledger.waiting_of([key])}
+        for key, by in removable.items():
+            assert superseded[key] == by
+            assert by in there
+            assert by not in waiting
+            assert key in there or key in begun
+        ledger.settle_absent()
+        for key, by in superseded.items():  # what may come, or go, later is not forgotten
+            if by not in there or key in there or key in begun or key in waiting:
+                assert ledger.superseded([key]) == {key: by}
 
 
 @st.composite
