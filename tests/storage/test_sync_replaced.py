@@ -9,7 +9,7 @@ import pytest
 from shared.errors import StorageRefused
 from shared.partitioning import Lake
 from storage.factory import object_store
-from storage.sync import StorageSync
+from storage.sync import StorageSync, SyncOptions
 from storage.sync.changes import Changes
 from tests.etl.core.test_streams import Recorder, at_once, cut, market, run, tables
 from tests.storage.synced import killed_before_its_note, objects_of, sums_of
@@ -133,4 +133,21 @@ def test_so_does_what_is_replaced_while_it_is_sent_again_after_the_kill(store, t
         patch.setattr(Changes, "look", look_and_replace)
         StorageSync(lake, store).run_once()
     assert StorageSync(lake, store).run_once().is_complete
+    assert objects_of(store) == sums_of(lake)
+
+
+def test_what_nobody_remembers_is_found_by_a_look_at_everything(store, tmp_path):
+    lake = Lake.under(tmp_path / "lake")
+    recorder = Recorder(lake, "kraken")
+    first, second = late_and_on_time(0)
+    recorder.record(first)
+    run(lake)
+    StorageSync(lake, store).run_once()
+    old = [key for key in objects_of(store) if key.startswith("processed/")]
+    recorder.record(second)
+    run(lake)
+    StorageSync(lake, store).run_once()
+    for key in old:
+        store.put(key, b"from a time of which no ledger tells")
+    assert StorageSync(lake, store, SyncOptions(full_scan=True)).run_once().is_complete
     assert objects_of(store) == sums_of(lake)
