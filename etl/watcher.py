@@ -8,12 +8,10 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol
 
-import msgspec
-
 from etl.core.streams import StreamResult
-from shared.disk import Disk
-from shared.errors import LakeUnusable
+from etl.watcher_state import WatcherState
 from shared.log import get_log
+from shared.state_files import StateFile
 
 ALWAYS_TOLD = ("crossed", "one_sided", "duplicates", "out_of_order")  # of books, also where there were none
 
@@ -24,7 +22,7 @@ class Status:
     """What a watcher has done since it began, as a file for whoever looks after it."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._disk, self._warned = path, Disk(durable=False), False
+        self._file = StateFile(path, log=log)
         self._streams: dict[str, Counter[str]] = {}
 
     def add(self, results: list[StreamResult]) -> None:
@@ -35,13 +33,8 @@ class Status:
             counts.update({"bars": sum(result.bars.values())} | result.features)
             for table, seen in result.counts.items():
                 counts.update({f"{table}.{name}": count for name, count in seen.items()})
-        said = {"pid": os.getpid(), "wall_ns": time.time_ns(), "streams": self._streams}
-        try:
-            self._disk.write_whole(self._path, msgspec.json.encode(said))
-        except (OSError, LakeUnusable) as error:
-            if not self._warned:
-                log.warning("the status cannot be written; refining goes on", file=str(self._path), error=str(error))
-            self._warned = True
+        streams = {key: dict(counts) for key, counts in self._streams.items()}
+        self._file.write(WatcherState(pid=os.getpid(), wall_ns=time.time_ns(), streams=streams))
 
 
 class Runs(Protocol):

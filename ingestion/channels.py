@@ -2,8 +2,9 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+from ingestion.heartbeat import Channel
 
 _WINDOW_S = 60.0
 Counts: TypeAlias = Mapping[tuple[str, str], int]  # rows by feed and table
@@ -19,19 +20,6 @@ class Place(Protocol):
     @property
     def is_interrupted(self) -> bool:
         """Whether nothing has come since it was interrupted."""
-
-
-@dataclass
-class Channel:
-    """One table of a feed, all its streams together."""
-
-    streams: int = 0
-    rows: int = 0  # received in this run, what was given up or rejected later included
-    rows_synced: int = 0  # of this run, acknowledged: no kill and no power cut loses them
-    rows_per_s: float = 0.0  # over the last minute
-    last_row_wall_ns: int = 0  # 0: none yet
-    interrupted: int = 0  # streams that wait for their first row since they were interrupted
-    gaps_open: int = 0  # declared in this run, and not filled by what came late
 
 
 def channels(places: Iterable[tuple[str, Place]]) -> dict[str, Channel]:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import msgspec
 
 from ingestion import lifecycle
-from ingestion.channels import Channel, channels
+from ingestion.channels import channels
 from ingestion.exchanges.wire_values import ID_DIGITS_MAX
+from ingestion.heartbeat import Channel
 from shared.exchange_facts import ids_prove_loss
 from shared.rows import ROW_TYPES, TABLE_OF, Gap, L2Message, Reject, Row, Stream, Trade
 from storage.published import Tail

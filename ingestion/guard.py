@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ingestion.disk_room import DiskRoom
+from ingestion.heartbeat import Room, Sacrifice
 from ingestion.inlet import Inlet
 from ingestion.intake import Intake
 from ingestion.pressure import Pressure
@@ -95,14 +96,15 @@ class Guard:
             if not running.cancelled():
                 return
 
-    def statistics(self) -> dict[str, Any]:
-        """What is given up, and whether there is room."""
-        return {
-            "sacrifice": {"level": self._pressure.level, "changes": self._pressure.changes},
-            "disk": {
-                "free_bytes": self.room.free_bytes,
-                "reserve_bytes": self.room.reserve_bytes,
-                "is_paused": self.room.is_short,
-                "pauses": self.room.pauses,
-            },
-        }
+    @property
+    def sacrifice(self) -> Sacrifice:
+        """What is given up."""
+        return Sacrifice(level=self._pressure.level, changes=self._pressure.changes)
+
+    @property
+    def disk(self) -> Room:
+        """Whether there is room."""
+        room = self.room
+        return Room(
+            free_bytes=room.free_bytes, reserve_bytes=room.reserve_bytes, is_paused=room.is_short, pauses=room.pauses
+        )

@@ -1,11 +1,10 @@
 """One collector's way in: continuity is checked, gaps are put before their rows, all of it is counted."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from ingestion.capture import Capture
-from ingestion.channels import Channel
 from ingestion.continuity import Feed, Interruption, Standing
+from ingestion.heartbeat import Channel, FeedStatistics
 from ingestion.intake import Intake
 from ingestion.pressure import LEVEL_MAX, Shedder
 from ingestion.timekeeping import LatencyWindow
@@ -14,28 +13,6 @@ from shared.log import get_log
 from shared.rows import LIFECYCLE_CAUSES, Gap, L2Message, OrderBook, Reject, Row, Ticker, Trade
 
 _TIMED = (Trade, L2Message, OrderBook, Ticker)  # rows whose exchange time is that of their sending
-
-
-@dataclass
-class FeedStatistics:
-    """What one collector has seen in this run."""
-
-    frames: int = 0
-    rows: int = 0
-    rows_given_up: int = 0  # by the order of sacrifice; each in a gap
-    rejects: int = 0
-    gaps: int = 0
-    sessions: int = 0  # that ended, each followed by another
-    sequence_breaks: int = 0
-    repeated_frames: int = 0
-    silence_looks: int = 0  # REST looks at streams that fell silent
-    silences: int = 0  # streams found dead by them
-    superseded_rows: int = 0  # of a connection whose successor had brought their stream already
-    last_row_wall_ns: int = 0
-    connects: int = 0
-    clock_steps: int = 0
-    latency_min_us: int | None = None  # receipt minus exchange time, last ten minutes; negative: its clock is ahead
-    latency_median_us: int | None = None
 
 
 class Inlet:

@@ -6,11 +6,8 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from ingestion.capture import Capture
 from ingestion.channels import Pace
@@ -19,17 +16,18 @@ from ingestion.continuity import Feed
 from ingestion.disk_room import DiskRoom
 from ingestion.drain import Cadence, Drain
 from ingestion.guard import Guard
+from ingestion.heartbeat import Channel, Heartbeat, Queue
 from ingestion.inlet import Inlet
 from ingestion.intake import Intake
 from ingestion.pressure import Pressure, PressureOptions
 from ingestion.rounds import Rounds
 from ingestion.writers.parquet_writer import StreamingParquetWriter
 from shared.clock import Clock, boot_id
-from shared.disk import Disk
-from shared.errors import DaedalusError, LakeUnusable
+from shared.errors import DaedalusError
 from shared.log import get_log
 from shared.partitioning import stored_exchange
 from shared.rows import Stream
+from shared.state_files import StateFile
 
 log = get_log("pipeline")
 _COLLECTED_AFTER = 50_000  # objects that a collection could free, made and not freed
@@ -200,51 +198,41 @@ class IngestionPipeline:
 
     async def _beat(self, path: Path) -> None:
         """Keep a small file that says how capture is doing; rates belong there, not in the log."""
-        disk, warned = Disk(durable=False), False
+        file = StateFile(path, log=log)
         while True:
             rows = {(inlet.name, table): of.rows for inlet in self._inlets for table, of in inlet.channels().items()}
             self._pace.look(rows, now_s=self._clock.mono_ns() / 1e9)
-            try:
-                await asyncio.to_thread(disk.write_whole, path, msgspec.json.encode(self.statistics()))
-            except (OSError, LakeUnusable) as error:
-                if not warned:
-                    log.warning("the heartbeat cannot be written; capture goes on", file=str(path), error=str(error))
-                warned = True
+            await asyncio.to_thread(file.write, self.statistics())
             await asyncio.sleep(self._options.heartbeat_s)
 
-    def statistics(self) -> dict[str, Any]:
-        """What has come in and where it stands."""
-        return {
-            "epoch": self._epoch,
-            "pid": os.getpid(),
-            "wall_ns": self._clock.wall_ns(),
-            "started_wall_ns": 1000 * self._started_us,
-            "heartbeat_s": self._options.heartbeat_s,
-            "queue": {
-                "rows": self._intake.rows,
-                "bytes": self._intake.bytes,
-                "fill": round(self._intake.fill, 4),
-                "full_count": self._intake.full_count,
-            },
-            "journal_bytes": self._writer.journal_bytes,
-            "journal_age_s": round(self._writer.journal_age_s, 1),
-            "rows_total": self._intake.rows_total,
-            **self._guard.statistics(),
-            "clock": self._rounds.statistics,
-            "feeds": {inlet.name: asdict(inlet.statistics) for inlet in self._inlets},
-            "channels": {inlet.name: self._channels(inlet) for inlet in self._inlets},
-            "connections": {each.inlet.name: each.report() for each in self._running},
-        }
+    def statistics(self) -> Heartbeat:
+        """What has come in and where it stands, at this moment: nothing in it changes any more."""
+        queue = self._intake
+        return Heartbeat(
+            pid=os.getpid(),
+            wall_ns=self._clock.wall_ns(),
+            epoch=self._epoch,
+            started_wall_ns=1000 * self._started_us,
+            heartbeat_s=self._options.heartbeat_s,
+            queue=Queue(rows=queue.rows, bytes=queue.bytes, fill=round(queue.fill, 4), full_count=queue.full_count),
+            journal_bytes=self._writer.journal_bytes,
+            journal_age_s=round(self._writer.journal_age_s, 1),
+            rows_total=queue.rows_total,
+            sacrifice=self._guard.sacrifice,
+            disk=self._guard.disk,
+            clock=self._rounds.statistics,
+            feeds={inlet.name: replace(inlet.statistics) for inlet in self._inlets},
+            channels={inlet.name: self._channels(inlet) for inlet in self._inlets},
+            connections={each.inlet.name: each.report() for each in self._running},
+        )
 
-    def _channels(self, inlet: Inlet) -> dict[str, Any]:
+    def _channels(self, inlet: Inlet) -> dict[str, Channel]:
         synced: Counter[str] = Counter()
         for stream, rows in self._writer.acknowledged.items():
             if f"{stream.source}:{stream.exchange}" == inlet.name:
                 synced[stream.table] += rows
         return {
-            table: asdict(
-                replace(channel, rows_synced=synced[table], rows_per_s=self._pace.rows_per_s(inlet.name, table))
-            )
+            table: replace(channel, rows_synced=synced[table], rows_per_s=self._pace.rows_per_s(inlet.name, table))
             for table, channel in inlet.channels().items()
         }
 

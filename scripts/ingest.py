@@ -78,7 +78,7 @@ async def run(
         ended = [task for task in beside if not task.cancel()]
     for task in ended:
         task.result()
-    log.info("stopped", rows=pipeline.statistics()["rows_total"])
+    log.info("stopped", rows=pipeline.statistics().rows_total)
 
 
 def build_pipeline(

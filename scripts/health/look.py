@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 from msgspec.structs import replace
 
+from etl.watcher_state import WatcherState
+from ingestion.heartbeat import Heartbeat
 from scripts.health import state_files as files
 from scripts.health.backlog import days_left, growth_bytes_per_day, publications, watcher_lag
 from scripts.health.facts import Archive, Channel, DiskUse, Feed, Health, Journals, Machine, Process
@@ -29,8 +31,8 @@ _OWNER = re.compile(r"pid (\d{1,9}), boot (.+)\n")  # as `storage.locks.hold` wr
 def look(lake: Lake, *, now_ns: int) -> Health:
     """What is known of a lake at the wall time `now_ns`. Reads, changes nothing, and bears files that are damaged."""
     state = lake.state
-    ingestion = read(state / "ingestion.json", files.IngestionSaid)
-    watcher = read(state / "watcher.json", files.WatcherSaid)
+    ingestion = read(state / "ingestion.json", Heartbeat)
+    watcher = read(state / "watcher.json", WatcherState)
     sync = read(state / "sync.json", SyncState)
     supervisor = read(state / "supervisor.json", files.SupervisorSaid)
     positions = read(state / "etl" / "positions.json", files.Positions)
@@ -52,7 +54,7 @@ def look(lake: Lake, *, now_ns: int) -> Health:
         _process("sync", sync, now_ns=now_ns),
         _process("supervisor", supervisor, now_ns=now_ns, silent_after_s=_SILENT_S_MIN),
     ]
-    said = ingestion.said or files.IngestionSaid(pid=1, wall_ns=now_ns)
+    said = ingestion.said or Heartbeat(pid=1, wall_ns=now_ns)
     is_live, read_to = capture.state == "running", positions.said or files.Positions()
     spoken = (ingestion.said, watcher.said, sync.said, supervisor.said)
     told_ns = [each.wall_ns for each in spoken if each] + [each.last_row_wall_ns for each in said.feeds.values()]
@@ -136,7 +138,7 @@ def _memory_mb(process: psutil.Process) -> float | None:
         return None
 
 
-def _feeds(said: files.IngestionSaid, *, now_ns: int, is_live: bool) -> list[Feed]:
+def _feeds(said: Heartbeat, *, now_ns: int, is_live: bool) -> list[Feed]:
     return [
         Feed(
             name=name,
@@ -161,7 +163,7 @@ def _feeds(said: files.IngestionSaid, *, now_ns: int, is_live: bool) -> list[Fee
     ]
 
 
-def _journals(lake: Lake, said: files.IngestionSaid, *, now_ns: int, is_live: bool) -> Journals:
+def _journals(lake: Lake, said: Heartbeat, *, now_ns: int, is_live: bool) -> Journals:
     """The newest journal of a living run is open, every other one waits."""
     sizes: dict[str, os.stat_result] = {}
     for path in lake.active.glob("*.journal"):

@@ -63,15 +63,11 @@ async def test_a_disk_that_fills_up_and_is_freed_loses_nothing_numbered(small_di
     collector = Steady(run.inlet)
     running = asyncio.create_task(run.pipeline.run([collector]))
 
-    def disk() -> dict[str, int]:
-        found: dict[str, int] = run.pipeline.statistics()["disk"]
-        return found
-
     async with asyncio.timeout(100):
         await asyncio.sleep(0.3)
         filler = small_disk / "filler"
         filler.write_bytes(bytes(os.statvfs(small_disk).f_bavail * 4096 - (MB if reserve_mb else MB // 4)))
-        while not disk()["is_paused"]:
+        while not run.pipeline.statistics().disk.is_paused:
             await asyncio.sleep(0.02)
         stopped_at = collector.number
         await asyncio.sleep(1)
@@ -87,7 +83,7 @@ async def test_a_disk_that_fills_up_and_is_freed_loses_nothing_numbered(small_di
     trades = bronze(lake)
     assert trades["seq"].to_list() == list(range(run.inlet.standing("trades", "BTC-USD")[0]))
     assert collector.connections == 2
-    assert disk()["pauses"] == 1
+    assert run.pipeline.statistics().disk.pauses == 1
     (gap,) = bronze(lake, "gaps").filter(cause="disk_full", channel="trades").to_dicts()
     assert gap["prev_id"] is not None
     assert list(lake.active.iterdir()) == list(lake.staging.iterdir()) == []

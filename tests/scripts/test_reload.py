@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from config.config import Settings, load_config
 from ingestion.collectors.native_collector import NativeOptions
+from ingestion.heartbeat import FeedStatistics
 from ingestion.simulator import LocalExchange, SeededMarket
 from scripts.capture_plan import plan_collectors
 from scripts.ingest import build_pipeline
@@ -106,7 +107,7 @@ async def test_exchanges_come_and_go_and_a_refused_file_changes_nothing(tmp_path
         following = asyncio.create_task(capture.follow(tmp_path / "config.yaml", asked))
 
         def rows(feed: str) -> int:
-            return int(pipeline.statistics()["feeds"].get(feed, {"rows": 0})["rows"])
+            return pipeline.statistics().feeds.get(feed, FeedStatistics()).rows
 
         async def until_rows(feed: str) -> None:
             wanted = rows(feed) + 50
@@ -125,11 +126,11 @@ async def test_exchanges_come_and_go_and_a_refused_file_changes_nothing(tmp_path
                 while not any("refused" in line["event"] for line in lines):
                     await asyncio.sleep(0.02)
             await until_rows("native:coinbaseadvanced")
-            connections = pipeline.statistics()["connections"]
+            connections = pipeline.statistics().connections
             settings(tmp_path, kraken)
             asked.set()
             async with asyncio.timeout(30):
-                while "native:coinbaseadvanced" in pipeline.statistics()["connections"]:
+                while "native:coinbaseadvanced" in pipeline.statistics().connections:
                     await asyncio.sleep(0.02)
             await until_rows("native:kraken")
         following.cancel()
@@ -167,7 +168,7 @@ async def test_what_had_ended_is_started_anew_by_the_next_reload(tmp_path: Path)
                     while not any(sign in line["event"] for line in lines):
                         await asyncio.sleep(0.02)
             async with asyncio.timeout(30):
-                while pipeline.statistics()["feeds"]["native:kraken"]["rows"] < 20:
+                while pipeline.statistics().feeds["native:kraken"].rows < 20:
                     await asyncio.sleep(0.02)
         following.cancel()
         pipeline.stop()
@@ -203,7 +204,7 @@ async def test_an_exchange_through_ccxt_begins_anew_with_other_symbols_whatever_
 
         async def until_rows() -> None:
             async with asyncio.timeout(30):
-                while pipeline.statistics()["feeds"].get("ccxt:kraken", {"rows": 0})["rows"] < 20:
+                while pipeline.statistics().feeds.get("ccxt:kraken", FeedStatistics()).rows < 20:
                     await asyncio.sleep(0.02)
 
         await until_rows()

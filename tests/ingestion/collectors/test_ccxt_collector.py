@@ -326,7 +326,7 @@ async def test_rows_reach_the_lake(tmp_path: Path) -> None:
         sent = exchange.truth.frames["kraken"]
         wanted = {"trades": exchange.truth.count(), "ticker": sent["ticker"], "orderbook": sent["book"]}
         async with asyncio.timeout(30):
-            while pipeline.statistics()["rows_total"] < sum(wanted.values()) and not run.done():
+            while pipeline.statistics().rows_total < sum(wanted.values()) and not run.done():
                 await asyncio.sleep(0.02)
         pipeline.stop()
         await run

@@ -160,7 +160,7 @@ async def test_a_full_queue_slows_the_socket_and_drops_nothing(lake: Lake) -> No
         options = PipelineOptions(flush_interval_s=0.05, journal_sync_s=0.1, queue_rows_max=50, batch_size=50)
         run = Run(lake, options=options)
         await run.coinbase(coinbase_options(exchange, "BTC-USD"), until=lambda: run.inlet.statistics.rows >= 5000)
-        assert run.pipeline.statistics()["queue"]["full_count"] > 0
+        assert run.pipeline.statistics().queue.full_count > 0
     ids = bronze(lake)["trade_seq"].to_list()
     assert ids == list(range(ids[0], ids[0] + len(ids)))
 
