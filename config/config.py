@@ -95,6 +95,8 @@ def _impossible(settings: Settings, file: Path) -> Iterator[str]:
             f"{file}: storage.ingestion_storage.type: found s3, expected local: a journal has to be synced to a disk "
             "message by message, which no bucket does; set storage.archive and run `daedalus sync` beside"
         )
+    for key, found, own in settings.storage.within_the_lake():
+        yield f"{file}: storage.{key}.path: found {found}, expected a folder outside the lake, which has {own}"
 
 
 def _legacy_notices(section: Section, path: tuple[str | int, ...] = ()) -> Iterator[str]:

@@ -1,14 +1,31 @@
 """The sections that say where things live, and how the process speaks."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from config.section import Directory, Folder, Legacy, RestAddress, Secret, Section, refuse
 from shared.partitioning import Lake
 
 _OURS = {"staging", "published", "quarantine", "quality", "daily"}  # folders beside those of the settings that are not
+_KEPT = {"raw", "processed", "state"}  # folders of an archive that are named as the lake's are
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,63}")
+
+
+def _bucket(found: str) -> str:
+    if not _BUCKET.fullmatch(found):
+        raise refuse("a bucket's name: 3 to 63 letters, digits, '.' and '-'; a folder within it is `prefix`")
+    return found
+
+
+def _prefix(found: str) -> str:
+    steps = found.strip("/").split("/") if found.strip("/") else []
+    if not all(step.isprintable() and step and not step.startswith(".") for step in steps):
+        raise refuse("names joined by '/', none empty and none that begins with a '.'")
+    return found
 
 
 class LocalPlace(Section):
@@ -27,9 +44,9 @@ class S3Place(Section):
 
     type: Literal["s3"]
     """Where the files live."""
-    bucket: Annotated[str, Field(min_length=3, max_length=63)]
+    bucket: Annotated[str, AfterValidator(_bucket)]
     """The bucket's name."""
-    prefix: str = ""
+    prefix: Annotated[str, AfterValidator(_prefix)] = ""
     """What every key begins with."""
     region: str | None = None
     """The bucket's region; null: as the environment says."""
@@ -154,6 +171,20 @@ class Storage(Section):
     archive: Archive = LocalPlace()
     """Where `daedalus sync` keeps the lake in safety: s3, or a folder of another disk; local: nowhere."""
     paths: Paths = Paths()
+
+    def within_the_lake(self) -> Iterator[tuple[str, Path, Path]]:
+        """Each place that is a folder whose files would be the lake's own: its key, it, and the lake's folder."""
+        lake = self.paths.lake()
+        for key in ("etl_storage_input", "etl_storage_output", "archive"):
+            place = getattr(self, key)
+            if place.type != "folder":
+                continue
+            folder = (Path.cwd() / place.path).resolve()
+            for own in (path.resolve() for path in (lake.raw, lake.processed, lake.state)):
+                step = own.relative_to(folder).parts[:1] if own.is_relative_to(folder) else ()
+                if folder.is_relative_to(own) or _KEPT.intersection(step):
+                    yield key, place.path, own
+                    break
 
 
 def _lower(found: Any) -> Any:

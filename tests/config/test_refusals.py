@@ -286,3 +286,43 @@ def test_no_odd_value_anywhere_is_more_than_refused(key):
                 assert all(line.startswith("c.yaml: ") for line in lines)
                 assert "Input should" not in text
                 assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("key", ["archive", "etl_storage_input", "etl_storage_output"])
+@pytest.mark.parametrize("where", ["lake/raw", "lake/raw/copy", "lake/state/x", "lake", "link/raw"])
+def test_an_archive_within_the_lake_is_refused(tmp_path, key, where):
+    """Its keys would be the lake's own files, and every one of them would count as safe."""
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "lake")
+    paths = ", ".join(f"{name}_dir: {tmp_path}/lake/{name}" for name in ("raw", "processed", "state"))
+    place = f"{key}: {{type: folder, path: {tmp_path}/{where}}}"
+    (line,) = refused(tmp_path, f"storage: {{{place}, paths: {{{paths}}}}}")
+    assert line.startswith(f"storage.{key}.path: found {tmp_path}/{where}, expected a folder outside the lake, which has ")
+
+
+def test_an_archive_around_the_lake_is_one(tmp_path):
+    paths = ", ".join(f"{name}_dir: {tmp_path}/pi/{name}" for name in ("raw", "processed", "state"))
+    (tmp_path / "c.yaml").write_text(
+        f"storage: {{archive: {{type: folder, path: {tmp_path}}}, paths: {{{paths}}}}}"
+    )
+    load_config(tmp_path / "c.yaml", environment={})
+
+
+@pytest.mark.parametrize("prefix", ["a//b", "../b", "a/./b", ".hidden", "a\tb"])
+def test_a_prefix_that_no_key_can_have_is_refused(tmp_path, prefix):
+    (line,) = refused(tmp_path, f'storage: {{archive: {{type: s3, bucket: lake, prefix: "{prefix}"}}}}')
+    assert line.startswith("storage.archive.prefix: found the text")
+    assert "expected names joined by '/'" in line
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "pi", "/a/b/", "houses/pi-1"])
+def test_a_prefix_may_have_slashes_at_its_ends(tmp_path, prefix):
+    (tmp_path / "c.yaml").write_text(f'storage: {{archive: {{type: s3, bucket: lake, prefix: "{prefix}"}}}}')
+    load_config(tmp_path / "c.yaml", environment={})
+
+
+@pytest.mark.parametrize("bucket", ["lake/pi", "s3://lake", "my lake", "la"])
+def test_a_bucket_that_is_no_name_is_refused(tmp_path, bucket):
+    (line,) = refused(tmp_path, f'storage: {{archive: {{type: s3, bucket: "{bucket}"}}}}')
+    assert line.startswith(f"storage.archive.bucket: found the text '{bucket}', expected a bucket's name")
+    assert "`prefix`" in line
