@@ -26,7 +26,8 @@ def check(config: ConfigFile = DEFAULT_FILE) -> None:
         from scripts.capture_plan import plan_collectors  # here: every command imports this module for its option
 
         plan_collectors(settings)  # refuses what `ingest` would refuse
-    for line in (f"{config}: good", *(captured or [_NOTHING]), *_refinement(settings), *_folders(settings)):
+    kept = (*_folders(settings), *_places(settings), *_retention(settings))
+    for line in (f"{config}: good", *(captured or [_NOTHING]), *_refinement(settings), *kept):
         typer.echo(line)
     for notice in settings.notices:
         typer.echo(f"notice: {notice}")
@@ -76,3 +77,33 @@ def _folders(settings: Settings) -> Iterator[str]:
     yield f"bronze: {lake.ready}"
     yield f"silver and bars: {lake.processed}"
     yield f"state: {lake.state}"
+
+
+def _places(settings: Settings) -> Iterator[str]:
+    from storage.factory import object_store  # here, as above
+
+    storage = settings.storage
+    for what, place in (
+        ("bronze comes from", storage.etl_storage_input),
+        ("silver and bars go to", storage.etl_storage_output),
+        ("archive", storage.archive),
+    ):
+        if place.type == "local":
+            continue
+        store = object_store(place.options(), root=Path())  # refuses what `sync` and `watch` would refuse
+        address = getattr(place, "endpoint_url", None)
+        yield f"{what}: {store.name}{f' at {address}' if address else ''}"
+    if storage.archive.type == "local":
+        yield "archive: none; this disk alone has the lake"
+
+
+def _retention(settings: Settings) -> Iterator[str]:
+    told = settings.retention
+    ages = {"bronze": told.keep_days, **told.keep_days_by_channel}
+    ages |= {"silver": told.silver_keep_days, "gold": told.gold_keep_days}
+    rules = [f"{name} {days} day{'s' if days > 1 else ''}" for name, days in ages.items() if days]
+    if told.lake_max_gb:
+        rules.append(f"lake {told.lake_max_gb:g} GB")
+    if rules:
+        by = "daedalus sync" if settings.sync.delete_after_verify else "daedalus retain --delete"
+        yield f"retention: {', '.join(rules)}; removed by `{by}`"

@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from shared.errors import ObjectConflict, StorageRefused
+from shared.errors import ObjectConflict, StorageRefused, StorageUnreachable
 from storage.base import ObjectStore
 
 
@@ -12,7 +12,12 @@ def prove_conditions(store: ObjectStore, *, beside: str) -> None:
     Raises: StorageRefused where one of them did not hold; StorageFailed.
     """
     key = f"{beside}-probe-{uuid4().hex}"
-    store.put(key, b"1")
+    try:
+        store.put(key, b"1")
+    except StorageRefused as error:  # what is wrong is not of this object
+        raise StorageRefused(store.name, error.reason, hint=error.hint) from error
+    except StorageUnreachable as error:
+        raise StorageUnreachable(store.name, error.reason) from error
     try:
         for condition in ({"if_absent": True}, {"if_match": "0" * 32}):
             try:

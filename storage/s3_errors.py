@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
@@ -70,7 +71,7 @@ def failure(error: Exception, place: str, *, is_conditional: bool = False) -> St
         case boto.ResponseStreamingError() | HTTPError():  # urllib3's own comes through where the answer is small
             return StorageUnreachable(place, "the answer broke off")
         case boto.HTTPClientError() | boto.ConnectionError():
-            return StorageUnreachable(place, f"no answer ({type(error).__name__})")
+            return StorageUnreachable(place, f"no answer{_of_address(error)} ({type(error).__name__})")
         case RecursionError():  # what botocore makes of a redirect that does not name a region
             return StorageRefused(place, "it redirects elsewhere", hint="Correct endpoint_url (https?) or the region")
         case ResponseParserError():
@@ -138,6 +139,12 @@ def _skew_s(error: boto.ClientError) -> int:
     except (ValueError, TypeError):
         return 0
     return skew_s if abs(skew_s) > _SKEW_S_MAX else 0
+
+
+def _of_address(error: boto.BotoCoreError) -> str:
+    """Which server it is that did not answer, as a clause: a wrong `endpoint_url` is seen there."""
+    parts = urlsplit(str(error.kwargs.get("endpoint_url") or ""))
+    return f" from {parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
 
 def _span(skew_s: int) -> str:

@@ -56,7 +56,10 @@ class S3Options:
     def __post_init__(self) -> None:
         for is_wrong, problem in (
             (not _is_address(self.endpoint_url), _address_problem(self.endpoint_url)),
-            (bool(self.access_key_id) != bool(self.secret_access_key), "one of access_key_id and secret_access_key"),
+            (
+                bool(self.access_key_id) != bool(self.secret_access_key),
+                "one of access_key_id and secret_access_key, expected both",
+            ),
             (self.anonymous and self.access_key_id, "both anonymous and an access_key_id"),
             (self.ca_file and not self.ca_file.is_file(), f"ca_file {self.ca_file}, which is no file"),
             (not _PART_MB_MIN <= self.part_mb <= _PART_MB_MAX, f"part_mb {self.part_mb}, expected 5 to 5120"),

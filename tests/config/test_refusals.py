@@ -297,14 +297,14 @@ def test_an_archive_within_the_lake_is_refused(tmp_path, key, where):
     paths = ", ".join(f"{name}_dir: {tmp_path}/lake/{name}" for name in ("raw", "processed", "state"))
     place = f"{key}: {{type: folder, path: {tmp_path}/{where}}}"
     (line,) = refused(tmp_path, f"storage: {{{place}, paths: {{{paths}}}}}")
-    assert line.startswith(f"storage.{key}.path: found {tmp_path}/{where}, expected a folder outside the lake, which has ")
+    assert line.startswith(
+        f"storage.{key}.path: found {tmp_path}/{where}, expected a folder outside the lake, which has "
+    )
 
 
 def test_an_archive_around_the_lake_is_one(tmp_path):
     paths = ", ".join(f"{name}_dir: {tmp_path}/pi/{name}" for name in ("raw", "processed", "state"))
-    (tmp_path / "c.yaml").write_text(
-        f"storage: {{archive: {{type: folder, path: {tmp_path}}}, paths: {{{paths}}}}}"
-    )
+    (tmp_path / "c.yaml").write_text(f"storage: {{archive: {{type: folder, path: {tmp_path}}}, paths: {{{paths}}}}}")
     load_config(tmp_path / "c.yaml", environment={})
 
 

@@ -121,6 +121,36 @@ def test_config_check_says_what_is_on(capsys, tmp_path):
     assert "notice: DURABILITY IS OFF" in out
 
 
+def test_config_check_says_where_the_lake_goes_and_what_leaves_the_disk(capsys, tmp_path):
+    file = tmp_path / "c.yaml"
+    bucket = "{type: s3, bucket: lake, prefix: pi, endpoint_url: 'http://127.0.0.1:1'}"
+    places = f"archive: {bucket}, etl_storage_input: {{type: folder, path: /mnt/pi}}"
+    kept = "keep_days: 30, keep_days_by_channel: {l2: 7}, gold_keep_days: 90, lake_max_gb: 200"
+    file.write_text(f"storage: {{{places}}}\nretention: {{{kept}}}\n")
+    code, out, _ = run(capsys, "config", "check", "-c", str(file))
+    assert code == 0
+    assert "archive: s3://lake/pi at http://127.0.0.1:1\n" in out
+    assert "bronze comes from: /mnt/pi\n" in out
+    assert "go to" not in out
+    assert (
+        "retention: bronze 30 days, l2 7 days, gold 90 days, lake 200 GB; removed by `daedalus retain --delete`\n"
+        in out
+    )
+    file.write_text(f"storage: {{{places}}}\nretention: {{keep_days: 1}}\nsync: {{delete_after_verify: true}}\n")
+    assert "retention: bronze 1 day; removed by `daedalus sync`\n" in run(capsys, "config", "check", "-c", str(file))[1]
+    file.write_text("etl: {}")
+    assert "archive: none" in run(capsys, "config", "check", "-c", str(file))[1]
+
+
+@pytest.mark.parametrize("key", ["archive", "etl_storage_input", "etl_storage_output"])
+def test_config_check_refuses_a_store_that_sync_would_refuse(capsys, tmp_path, key):
+    file = tmp_path / "c.yaml"
+    file.write_text(f"storage: {{{key}: {{type: s3, bucket: lake, ca_file: none.pem}}}}")
+    code, out, err = run(capsys, "config", "check", "-c", str(file))
+    assert (code, out) == (2, "")
+    assert "ca_file none.pem, which is no file" in err
+
+
 def test_config_check_refuses_with_a_line_for_each_problem(capsys, tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text("ingestion: {queue_maxsiz: 5}\netl: {lateness_s: x}\n")

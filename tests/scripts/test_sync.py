@@ -111,7 +111,9 @@ def test_a_disk_that_is_not_mounted(tmp_path):
 
 def test_a_bucket_that_is_not_there(tmp_path, ministack):
     two_runs(tmp_path / "lake")
-    assert "no such bucket" in refused("sync", "-c", settings(tmp_path, s3_place(ministack, bucket="nowhere")))
+    assert "error: s3://nowhere: no such bucket" in refused(
+        "sync", "-c", settings(tmp_path, s3_place(ministack, bucket="nowhere"))
+    )
 
 
 def test_a_wrong_secret(tmp_path, rclone):

@@ -116,8 +116,9 @@ def test_a_clock_that_is_off_is_told_from_a_wrong_key(code, hours, words):
 
 
 def test_a_store_that_is_not_there_is_unreachable(ministack):
-    line = refusal(store_of(f"http://127.0.0.1:{free_port()}", attempts_max=1), StorageUnreachable)
-    assert "s3://lake: no answer (EndpointConnectionError)" in line
+    url = f"http://127.0.0.1:{free_port()}"
+    line = refusal(store_of(url, attempts_max=1), StorageUnreachable)
+    assert f"s3://lake: no answer from {url} (EndpointConnectionError)" in line
     assert "no answer" in refusal(store_of("http://none.invalid", attempts_max=1), StorageUnreachable)
 
 
@@ -157,8 +158,9 @@ def test_settings_that_do_not_fit_are_refused_before_a_request(more, words):
 
 
 def test_a_bucket_name_that_is_none_is_refused():
+    good = TypeAdapter(Place).validate_python(s3_place("http://127.0.0.1:1")).options()
     with pytest.raises(StorageFailed) as refused:
-        next(store_of("http://127.0.0.1:1", bucket="No Such/Name").list(), None)
+        next(object_store({**good, "bucket": "No Such/Name"}, root=None).list(), None)
     assert "Invalid bucket name" in said(refused.value)
 
 
