@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import pyarrow.parquet as pq
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,32 +13,11 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from ingestion.heartbeat import Heartbeat
 from scripts.demo_folder import DemoFolder
+from shared.state_files import read
 
 _COUNT_EVERY_S = 1.0
-
-
-class Beat(msgspec.Struct, frozen=True):
-    """What the demo reads of the collector's heartbeat file."""
-
-    pid: int
-    wall_ns: int
-    rows_total: int
-    feeds: dict[str, "FeedBeat"]
-    channels: dict[str, dict[str, "ChannelBeat"]]
-
-
-class FeedBeat(msgspec.Struct, frozen=True):
-    """One collector in it."""
-
-    rows: int
-    sessions: int
-
-
-class ChannelBeat(msgspec.Struct, frozen=True):
-    """One table of it."""
-
-    rows_synced: int
 
 
 class Screen:
@@ -97,11 +75,9 @@ class Screen:
         return f"{sum(self._rows_before.values()):,} rows captured · {files:,} files ready · {bars:,} bars"
 
 
-def read_beat(folder: DemoFolder) -> Beat | None:
+def read_beat(folder: DemoFolder) -> Heartbeat | None:
     """The collector's heartbeat; None before the first one."""
-    if not folder.heartbeat.exists():
-        return None
-    return msgspec.json.decode(folder.heartbeat.read_bytes(), type=Beat)
+    return read(folder.heartbeat, Heartbeat).said
 
 
 def _rows(path: Path) -> int:
