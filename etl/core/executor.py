@@ -10,17 +10,11 @@ from filelock import FileLock
 
 from etl.bars.ladder import rungs
 from etl.core.config import BarSet, EtlOptions, FeatureConfig, FilterSpec, StreamKey
+from etl.core.positions import Positions
 from etl.core.streams import StreamResult, run_stream
 from shared.partitioning import Lake
 from storage.locks import hold
 from storage.published import Published, log_paths, read_log
-
-
-class _Positions(msgspec.Struct, frozen=True):
-    """What a run has seen of the logs of published names."""
-
-    tables: frozenset[str]
-    logs: dict[str, int]  # bytes of each
 
 
 class TransformExecutor:
@@ -77,7 +71,7 @@ class TransformExecutor:
         results = self._run(plan, end_of_data=end_of_data)
         self._caught_up = True
         if after != positions and not filtered:
-            found = _Positions(self._options.features.tables, after)
+            found = Positions(self._options.features.tables, after)
             self._options.disk.write_whole(self._path, msgspec.json.encode(found))
         return results
 
@@ -134,7 +128,7 @@ class TransformExecutor:
         if not self._path.exists():
             return {}
         try:
-            found = msgspec.json.decode(self._path.read_bytes(), type=_Positions)
+            found = msgspec.json.decode(self._path.read_bytes(), type=Positions)
         except msgspec.ValidationError:  # of an earlier version
             return {}
         return found.logs if self._options.features.tables <= found.tables else {}

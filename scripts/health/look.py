@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 from msgspec.structs import replace
 
+from etl.core.positions import Positions
 from etl.watcher_state import WatcherState
 from ingestion.heartbeat import Heartbeat
 from scripts.health import state_files as files
@@ -35,7 +36,7 @@ def look(lake: Lake, *, now_ns: int) -> Health:
     watcher = read(state / "watcher.json", WatcherState)
     sync = read(state / "sync.json", SyncState)
     supervisor = read(state / "supervisor.json", files.SupervisorSaid)
-    positions = read(state / "etl" / "positions.json", files.Positions)
+    positions = read(state / "etl" / "positions.json", Positions)
     problems = {
         str(state / name): found.problem
         for name, found in (
@@ -55,7 +56,7 @@ def look(lake: Lake, *, now_ns: int) -> Health:
         _process("supervisor", supervisor, now_ns=now_ns, silent_after_s=_SILENT_S_MIN),
     ]
     said = ingestion.said or Heartbeat(pid=1, wall_ns=now_ns)
-    is_live, read_to = capture.state == "running", positions.said or files.Positions()
+    is_live, read_to = capture.state == "running", positions.said or Positions()
     spoken = (ingestion.said, watcher.said, sync.said, supervisor.said)
     told_ns = [each.wall_ns for each in spoken if each] + [each.last_row_wall_ns for each in said.feeds.values()]
     newest_ns = max([*told_ns, (sync.said.last_success_wall_ns if sync.said else None) or 0])

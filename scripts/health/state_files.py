@@ -19,9 +19,3 @@ class SupervisorSaid(Spoken, kw_only=True):
     """`supervisor.json`."""
 
     children: dict[str, ChildSaid] = field(default_factory=dict)
-
-
-class Positions(Struct, frozen=True):
-    """`etl/positions.json`: how far the watcher has read each log of published names, in bytes."""
-
-    logs: dict[str, int] = field(default_factory=dict)
