@@ -69,6 +69,32 @@ class Digest:
         self._crc = self._filled_bytes = 0
 
 
+class SummedFile:
+    """A new file that is written from front to back. Its CRC-32 is of what came, whatever the disk kept."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self.crc32 = 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can come."""
+        return self._file.closed
+
+    def write(self, chunk: bytes | memoryview) -> int:
+        """Append all of it."""
+        self.crc32 = zlib.crc32(chunk, self.crc32)
+        return self._file.write(chunk)
+
+    def flush(self) -> None:
+        """Hand the system what it does not have yet."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
+
+
 def checksum_of(file: BinaryIO, *, part_bytes: int | None = None) -> Checksum:
     """The checksum of what an open file holds from here on."""
     digest = Digest(part_bytes=part_bytes)

@@ -14,6 +14,7 @@ import msgspec
 
 from shared.clock import us_from_utc
 from shared.disk import AppendFile, Disk
+from shared.errors import LakeUnusable
 from shared.partitioning import Lake, epoch_name
 from shared.rows import Stream
 
@@ -45,11 +46,16 @@ class Published(msgspec.Struct, frozen=True):
     last_seq: int
     content_hash: str
     tail: Tail
+    crc32: int | None = None  # of the file as it was written; lines of before have none
 
     @property
     def stream(self) -> Stream:
         """Whose rows these are."""
         return Stream(self.source, self.exchange, self.table, self.symbol)
+
+
+class PublishedDiffers(LakeUnusable):
+    """A file is not as it was published."""
 
 
 class _Opening(msgspec.Struct, frozen=True):

@@ -183,8 +183,14 @@ class Changes:
                 with self._ledger.changing():
                     entries, after = read_log(path, start=position, bytes_about=_LOG_BYTES)
                     files = (
-                        Local(key=f"raw/ready/{entry.path}", size_bytes=entry.bytes, version=0, rows=entry.rows)
-                        for entry in entries
+                        Local(
+                            key=f"raw/ready/{each.path}",
+                            size_bytes=each.bytes,
+                            version=0,
+                            rows=each.rows,
+                            crc32=each.crc32,
+                        )
+                        for each in entries
                     )
                     self._ledger.wait(files, group=f"log/{path.name}")
                     self._look_at_pieces(path.name, position, after)

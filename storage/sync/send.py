@@ -7,17 +7,18 @@ from posixpath import commonprefix
 from typing import BinaryIO
 
 from shared.disk import translated
-from shared.errors import LakeUnusable, ObjectConflict, ObjectMissing
+from shared.errors import ObjectConflict, ObjectMissing
 from storage.base import ObjectInfo, ObjectStore
 from storage.checksum import Checksum, Digest
+from storage.published import PublishedDiffers
 from storage.sync.names import Stage, day_folder, named
-from storage.sync.plan import Remote, Upload
+from storage.sync.plan import Local, Remote, Upload
 
 _CHUNK_BYTES = 1 << 20
-
-
-class PublishedDiffers(LakeUnusable):
-    """A file is not as it was published."""
+_ROTTEN = (
+    "It is not uploaded, and what the archive has of these rows stays. Check the disk, and `daedalus check --deep`;"
+    " a sound copy in its place goes with `daedalus sync --full-scan`"
+)
 
 
 def sent(upload: Upload, path: Path, store: ObjectStore, *, pass_on: Callable[[int], None]) -> Remote:
@@ -47,27 +48,21 @@ def sent(upload: Upload, path: Path, store: ObjectStore, *, pass_on: Callable[[i
                 f"it has {found.st_size} bytes, published were {file.start + size_bytes}",
                 hint="It is not uploaded; check the disk, and `daedalus check --deep`",
             )
-        if file.crc32 is not None and _crc32(path) != file.crc32:
-            raise PublishedDiffers(
-                path,
-                "its content is not what compaction wrote",
-                hint="It is not uploaded, and what the archive has of these rows stays; `daedalus check --deep`",
-            )
         version = 0 if whole else found.st_mtime_ns
-        if upload.is_final and file.was_begun and (there := _equal(store, file.key, path, size_bytes)):
-            return _remote(upload, there.etag, size_bytes=size_bytes, version=version, crc32=_crc32(path))
+        if upload.is_final and file.was_begun and (there := _equal(store, file, path)):
+            return _remote(upload, there[0], size_bytes=size_bytes, version=version, crc32=there[1])
         opened.seek(file.start)
         digest = Digest()
-        content = _chunks(opened, path, size_bytes, digest=digest, pass_on=pass_on)
+        content = _chunks(opened, path, size_bytes, crc32=file.crc32, digest=digest, pass_on=pass_on)
         small = b"".join(content) if size_bytes <= _CHUNK_BYTES else None
         try:
             etag = store.put(file.key, content if small is None else small, if_absent=upload.is_final)
         except ObjectConflict as error:
-            if not (there := _equal(store, file.key, path, size_bytes)):
+            if not (there := _equal(store, file, path)):
                 raise ObjectConflict(
                     f"{store.name}/{file.key}", f"it is there with another content than {path}; nothing was overwritten"
                 ) from error
-            return _remote(upload, there.etag, size_bytes=size_bytes, version=version, crc32=_crc32(path))
+            return _remote(upload, there[0], size_bytes=size_bytes, version=version, crc32=there[1])
         return _remote(upload, etag, size_bytes=size_bytes, version=version, crc32=digest.checksum().crc32)
 
 
@@ -101,21 +96,25 @@ def _is_it(store: ObjectStore, each: Remote, info: ObjectInfo, path_of: Callable
     return checksum.is_of(path_of(each.key))
 
 
-def _equal(store: ObjectStore, key: str, path: Path, size_bytes: int) -> ObjectInfo | None:
-    """What the store holds under a final name, if that is the content of the file."""
+def _equal(store: ObjectStore, file: Local, path: Path) -> tuple[str, int] | None:
+    """The etag and the CRC-32 of what the store holds under a final name, if that is the content of the file."""
     try:
-        there = store.head(key)
+        there = store.head(file.key)
     except ObjectMissing:
         return None
-    if there.size_bytes != size_bytes:
+    if there.size_bytes != file.size_bytes:
         return None
-    if there.checksum:
-        return there if there.checksum.is_of(path) else None
-    with store.get(key) as content:
-        digest = Digest()
-        for chunk in content:
-            digest.update(chunk)
-    return there if digest.checksum().is_of(path) else None
+    checksum = there.checksum
+    if checksum is None:
+        with store.get(file.key) as content:
+            digest = Digest()
+            for chunk in content:
+                digest.update(chunk)
+        checksum = digest.checksum()
+    if file.crc32 is not None and checksum.part_bytes is None:  # it tells more than the file, which may have rotted
+        return (there.etag, file.crc32) if checksum.crc32 == file.crc32 else None
+    crc32 = _crc32(path)
+    return (there.etag, crc32) if checksum.is_of(path) and file.crc32 in {None, crc32} else None
 
 
 def _crc32(path: Path) -> int:
@@ -127,17 +126,26 @@ def _crc32(path: Path) -> int:
 
 
 def _chunks(
-    file: BinaryIO, path: Path, size_bytes: int, *, digest: Digest, pass_on: Callable[[int], None]
+    file: BinaryIO,
+    path: Path,
+    size_bytes: int,
+    *,
+    crc32: int | None,
+    digest: Digest,
+    pass_on: Callable[[int], None],
 ) -> Iterator[bytes]:
+    """The content to send. Its last chunk is let go only if all of it has the `crc32` that is on record."""
     left = size_bytes
     while left:
         with translated(path):
             chunk = file.read(min(left, _CHUNK_BYTES))
         if not chunk:
             raise PublishedDiffers(path, f"{left} bytes are missing at its end", hint="Check the disk")
-        pass_on(len(chunk))
         digest.update(chunk)
         left -= len(chunk)
+        if not left and crc32 is not None and digest.checksum().crc32 != crc32:
+            raise PublishedDiffers(path, "its bytes are not those that were written", hint=_ROTTEN)
+        pass_on(len(chunk))
         yield chunk
 
 

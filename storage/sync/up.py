@@ -9,6 +9,7 @@ from typing import TypeVar
 from shared.clock import Clock
 from shared.errors import LakeUnusable, ObjectConflict, StorageFailed, StorageRefused
 from storage.base import ObjectStore
+from storage.published import PublishedDiffers
 from storage.sync import manifest
 from storage.sync.changes import Changes
 from storage.sync.crew import Crew
@@ -17,7 +18,7 @@ from storage.sync.names import Stage, is_made, named
 from storage.sync.pace import Interrupted, Pace
 from storage.sync.plan import Local, Remote, Selection, Upload, planned
 from storage.sync.report import Told
-from storage.sync.send import PublishedDiffers, listings, seen, sent
+from storage.sync.send import listings, seen, sent
 from storage.sync.turns import chain_and_stream, in_turns
 
 _BATCH_FILES = 256  # noted together: what a kill makes us look at again

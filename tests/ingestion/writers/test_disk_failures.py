@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.writers.segments import Segment
+from ingestion.writers.parquet_writer import WriterOptions
+from ingestion.writers.segments import Segment, SegmentOptions
 from shared.disk import Disk, translated
-from shared.errors import LakeUnusable
+from shared.errors import DiskFull, LakeUnusable
 from shared.partitioning import Lake
+from storage.checksum import SummedFile
 from storage.published import log_paths, read_log
 from tests.crash_figures import Record
-from tests.ingestion.writers.lake_rows import StepClock, ready_files, ready_rows, writer
+from tests.ingestion.writers.lake_rows import Feed, StepClock, ready_files, ready_rows, writer
 from tests.ingestion.writers.lives import live
 from tests.stepped_disk import FAILABLE, FailingDisk
 
@@ -87,3 +89,25 @@ def test_a_disk_that_fails_while_parquet_is_written_loses_no_acknowledged_row(
         assert acknowledged
         assert recover(lake, clock, Disk(durable=False), run=1)
         check(lake, acknowledged)
+
+
+@pytest.mark.parametrize("raw_format", ["parquet", "ndjson"])
+def test_a_disk_that_is_full_under_a_ready_file_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw_format: str
+) -> None:
+    lake, clock = Lake.under(tmp_path), StepClock()
+    w = writer(lake, clock, options=WriterOptions(segments=SegmentOptions(raw_format=raw_format)))
+    w.append(Feed(clock).captures(5))
+    journal = w.rotate()
+    assert journal
+
+    def full(_: SummedFile, __: object) -> int:
+        raise OSError(errno.ENOSPC, "injected")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SummedFile, "write", full)
+        with pytest.raises(DiskFull):
+            w.seal(journal)
+    assert w.seal(journal).rows == 5
+    w.close()
+    assert len(ready_files(lake)) == 1

@@ -1,0 +1,127 @@
+"""What the log says of a segment's bytes since its seal, held against what is sent and what is brought."""
+
+import random
+from itertools import count
+from pathlib import Path
+from zlib import crc32
+
+import msgspec
+import pytest
+from pydantic import TypeAdapter
+
+from config.places import Archive
+from shared.partitioning import Lake
+from storage.base import ObjectStore
+from storage.factory import object_store
+from storage.published import Published, log_paths, read_log
+from storage.sync import StorageSync, SyncOptions
+from tests.s3_servers import s3_place
+from tests.storage.captured import two_runs
+from tests.storage.synced import killed_before_its_note, objects_of, sums_of
+
+NUMBERS = count()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "folder":
+        (tmp_path / "archive").mkdir()
+        place = {"type": "folder", "path": str(tmp_path / "archive")}
+    else:
+        place = s3_place(request.getfixturevalue("ministack"), prefix=f"sealed/{next(NUMBERS)}") | {"part_mb": 5}
+    return object_store(TypeAdapter(Archive).validate_python(place).options(), root=tmp_path)
+
+
+def entries(lake: Lake) -> list[Published]:
+    return [entry for path in log_paths(lake) for entry in read_log(path)[0]]
+
+
+def rotten(path: Path) -> bytes:
+    """Flip a bit in the middle of a file; what it held before."""
+    content = path.read_bytes()
+    path.write_bytes(
+        content[: len(content) // 2] + bytes([content[len(content) // 2] ^ 1]) + content[len(content) // 2 + 1 :]
+    )
+    return content
+
+
+def without_sums(lake: Lake) -> None:
+    """Make the logs those of a version that knew no checksums."""
+    for path in log_paths(lake):
+        opening, *lines = path.read_bytes().splitlines()
+        old = [
+            [{k: v for k, v in each.items() if k != "crc32"} for each in msgspec.json.decode(line)] for line in lines
+        ]
+        path.write_bytes(b"".join(line + b"\n" for line in [opening, *map(msgspec.json.encode, old)]))
+
+
+def large(lake: Lake, size_bytes: int = 11 << 20) -> Path:
+    """Let a segment be of several parts; its path."""
+    log = max(log_paths(lake))
+    entry = read_log(log)[0][-1]
+    path = lake.ready / entry.path
+    path = path.with_name(path.name.replace("_000000_", "_000777_"))
+    path.write_bytes(content := random.Random(3).randbytes(size_bytes))
+    key = path.relative_to(lake.ready).as_posix()
+    added = msgspec.structs.replace(entry, path=key, bytes=size_bytes, crc32=crc32(content))
+    log.write_bytes(log.read_bytes() + msgspec.json.encode([added]) + b"\n")
+    return path
+
+
+@pytest.mark.parametrize("raw_format", ["parquet", "ndjson"])
+def test_the_log_has_the_sum_of_each_file_as_it_was_written(tmp_path: Path, raw_format: str) -> None:
+    lake = two_runs(tmp_path / "lake", raw_format=raw_format)
+    assert entries(lake)
+    assert all(entry.crc32 == crc32((lake.ready / entry.path).read_bytes()) for entry in entries(lake))
+
+
+def test_a_segment_that_rotted_before_it_was_sent_is_set_aside_and_the_rest_goes(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    lake = two_runs(tmp_path / "lake")
+    path = lake.ready / entries(lake)[0].path
+    content = rotten(path)
+    report = StorageSync(lake, store).run_once()
+    assert (report.missing_files, report.is_complete) == (1, False)
+    (line,) = report.problems
+    assert str(path) in line
+    there = objects_of(store)
+    assert lake.key_of(path) not in there
+    assert there == {key: crc for key, crc in sums_of(lake).items() if key != lake.key_of(path)}
+    path.write_bytes(content)
+    assert StorageSync(lake, store, SyncOptions(full_scan=True)).run_once().is_complete
+    assert objects_of(store) == sums_of(lake)
+
+
+def test_nor_does_a_large_one_take_its_name(store: ObjectStore, tmp_path: Path) -> None:
+    lake = two_runs(tmp_path / "lake")
+    path = large(lake)
+    content = rotten(path)
+    assert StorageSync(lake, store).run_once().missing_files == 1
+    assert lake.key_of(path) not in objects_of(store)
+    assert not list(store.unfinished())
+    path.write_bytes(content)
+    assert StorageSync(lake, store, SyncOptions(full_scan=True)).run_once().is_complete
+    assert objects_of(store) == sums_of(lake)
+
+
+def test_what_arrived_sound_before_it_rotted_here_counts_as_sent(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = two_runs(tmp_path / "lake")
+    killed_before_its_note(lake, store, monkeypatch, "raw/ready/")
+    sound = sums_of(lake)
+    key = min(key for key in objects_of(store) if key.startswith("raw/ready/"))
+    rotten(lake.path_of(key))
+    assert StorageSync(lake, store).run_once().is_complete
+    assert objects_of(store) == sound
+
+
+def test_a_log_without_sums_is_read_as_before(store: ObjectStore, tmp_path: Path) -> None:
+    lake = two_runs(tmp_path / "lake")
+    without_sums(lake)
+    assert {entry.crc32 for entry in entries(lake)} == {None}
+    path = lake.ready / entries(lake)[0].path
+    rotten(path)
+    assert StorageSync(lake, store).run_once().is_complete
+    assert objects_of(store) == sums_of(lake)
