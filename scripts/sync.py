@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from enum import StrEnum
 from typing import Annotated, Any
@@ -18,8 +19,10 @@ from shared.disk import Disk
 from shared.errors import SettingsInvalid
 from shared.log import get_log, is_json
 from shared.notify import READY, notify
+from shared.partitioning import Lake
 from shared.rows import ROW_TYPES
 from storage.factory import object_store, place_name
+from storage.published import log_paths
 from storage.sync import StorageSync, SyncOptions
 from storage.sync.plan import Plan, Selection
 from storage.sync.report import Onlooker, SyncReport
@@ -78,10 +81,15 @@ def sync(
     options = sync_options(settings, selection_of(settings, channels, since), full_scan=full_scan)
     if bandwidth_limit:
         options = replace(options, bandwidth_bytes_per_s=bandwidth_limit * 1e6)
-    store = object_store(settings.storage.archive.options(), root=settings.lake().raw)
+    lake = settings.lake()
+    store = object_store(settings.storage.archive.options(), root=lake.raw)
     deletes = settings.sync.delete_after_verify if delete_after_verify is None else delete_after_verify
     if keep_days is not None and not deletes:
         raise typer.BadParameter("--keep-days removes nothing alone: add --delete-after-verify, or leave it out")
+    if delete_after_verify and direction is Direction.down:
+        raise typer.BadParameter("--delete-after-verify goes with --direction up or both: what comes down is to stay")
+    if interval is not None and mode is Mode.once:
+        raise typer.BadParameter("--interval is between two passes: add --mode continuous, or leave it out")
     retention = None
     if deletes and direction is not Direction.down:
         from scripts.sync_retention import Retention  # here: refining, which it asks, takes long to import
@@ -90,10 +98,10 @@ def sync(
     stopped = _stopped_by_signals()
 
     def syncing(onlooker: Onlooker | None = None) -> StorageSync:
-        return StorageSync(settings.lake(), store, options, disk=Disk(), onlooker=onlooker)
+        return StorageSync(lake, store, options, disk=Disk(), onlooker=onlooker)
 
     if dry_run:
-        _print_plan(syncing().plan(direction.value), store.name, direction)
+        _print_plan(syncing().plan(direction.value), store.name, direction, lake)
     elif mode is Mode.continuous:
         notify(READY)
         then = retention.at_times if retention else None
@@ -101,7 +109,7 @@ def sync(
     else:
         with progress() as onlooker:
             report = syncing(onlooker).run_once(direction.value, stopped=stopped)
-        _print_report(report, store.name)
+        _print_report(report, store.name, direction, lake, was_stopped=stopped.is_set())
         if stopped.is_set():
             raise typer.Exit(EXIT_INTERRUPTED)
         if not report.is_complete or (retention and not retention.now()):
@@ -156,7 +164,7 @@ def sync_options(settings: Settings, selection: Selection, *, full_scan: bool = 
     )
 
 
-def _print_plan(plan: Plan, archive: str, direction: Direction) -> None:
+def _print_plan(plan: Plan, archive: str, direction: Direction, lake: Lake) -> None:
     for key, size_bytes in plan.keys[:_SHOWN_MAX]:
         typer.echo(f"{size_bytes:>14,}  {key}")
     if plan.files > _SHOWN_MAX:
@@ -164,24 +172,35 @@ def _print_plan(plan: Plan, archive: str, direction: Direction) -> None:
     for name, (files, size_bytes) in plan.by_table.items():
         typer.echo(f"{name:<24} {files:>9,} files {size_bytes:>18,} bytes")
     way = f"to bring from {archive}" if direction is Direction.down else f"to send to {archive}"
-    typer.echo(f"{way}: {plan.files:,} files, {plan.size_bytes:,} bytes; nothing was written")
+    total = f"{way}: {plan.files:,} files, {plan.size_bytes:,} bytes; nothing was written"
+    typer.echo("; ".join([total, *_emptiness(lake, direction)]))
 
 
-def _print_report(report: SyncReport, archive: str) -> None:
+def _print_report(report: SyncReport, archive: str, direction: Direction, lake: Lake, *, was_stopped: bool) -> None:
     if is_json():
         get_log("sync").info("pass", archive=archive, **asdict(report))
         return
-    done = [
-        f"{report.uploaded_files:,} files sent ({report.uploaded_bytes:,} bytes)",
-        f"{report.downloaded_files:,} files brought ({report.downloaded_bytes:,} bytes)"
-        if report.downloaded_files
-        else "",
-        f"{report.removed_files:,} superseded ones removed there" if report.removed_files else "",
-    ]
+    done = []
+    if direction is not Direction.down:
+        done.append(f"{report.uploaded_files:,} files sent ({report.uploaded_bytes:,} bytes)")
+    if direction is not Direction.up:
+        done.append(f"{report.downloaded_files:,} files brought ({report.downloaded_bytes:,} bytes)")
+    if report.removed_files:
+        done.append(f"{report.removed_files:,} superseded ones removed there")
     wrong = [
-        f"{report.put_off_files:,} files still to do" if report.put_off_files else "",
-        f"{report.conflicting_files:,} conflicting" if report.conflicting_files else "",
-        f"{report.missing_files:,} missing or damaged here" if report.missing_files else "",
+        f"{files:,} {what}"
+        for files, what in (
+            (report.put_off_files, "files still to do"),
+            (report.conflicting_files, "conflicting"),
+            (report.missing_files, "missing or damaged here"),
+        )
+        if files
     ]
-    told = "; ".join(part for part in (*done, *wrong) if part)
-    typer.echo(f"{archive}: {'NOT DONE: ' if any(wrong) else ''}{told}")
+    verdict = "STOPPED: " if was_stopped else "NOT DONE: " if wrong else ""
+    typer.echo(f"{archive}: {verdict}{'; '.join((*done, *wrong, *_emptiness(lake, direction)))}")
+
+
+def _emptiness(lake: Lake, direction: Direction) -> Iterator[str]:
+    """A word where nothing to do might mean that the settings name other folders than capture's."""
+    if direction is not Direction.down and not log_paths(lake):
+        yield f"nothing was ever published in {lake.raw}"

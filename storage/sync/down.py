@@ -218,10 +218,10 @@ class DownPass:
                         if gone is not None:
                             gone.append(found)
                         elif named(found.key).is_final:  # else a newer one has taken its place since it was listed
-                            self._told.problem(error.line())
+                            self._told.problem(error)
                             self._told.report.missing_files += 1
                     except StorageFailed as error:
-                        self._told.problem(error.line())
+                        self._told.problem(error)
                         again.append(found)
             finally:
                 self._note(come)
@@ -254,7 +254,7 @@ class DownPass:
         except StorageRefused:
             raise
         except StorageFailed as error:
-            self._told.problem(error.line())
+            self._told.problem(error)
             self._told.report.put_off_files += 1
             return False
         if come and path.parent == self._lake.published:

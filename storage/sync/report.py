@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from shared.clock import Clock
+from shared.errors import DaedalusError, ObjectDamaged, StorageUnreachable
 from shared.log import get_log
 from shared.state_files import StateFile, read
 from storage.sync_state import SyncState
@@ -27,7 +28,7 @@ class SyncReport:
     removed_files: int = 0
     """In the archive, each superseded by another object."""
     put_off_files: int = 0
-    """Still to be done, because the archive did not answer or damaged them."""
+    """Still to be done, because the archive did not answer or damaged them, or the pass was stopped."""
     conflicting_files: int = 0
     """Not sent: their names have other content there."""
     missing_files: int = 0
@@ -62,6 +63,7 @@ class Told:
         self._lock = threading.Lock()
         self._written_ns = 0
         self._said: set[str] = set()
+        self._met: set[str] = set()  # in this pass
         self.report = SyncReport()
         self._state = SyncState(pid=os.getpid(), wall_ns=clock.wall_ns())
         if before := read(path, SyncState).said:
@@ -72,6 +74,7 @@ class Told:
     def begin(self, direction: str) -> None:
         """A pass begins."""
         self.report = SyncReport()
+        self._met.clear()
         self._state.direction = direction
         self.write(is_running=True)
 
@@ -107,19 +110,22 @@ class Told:
         if self._onlooker:
             self._onlooker.finished(files)
 
-    def problem(self, line: str) -> None:
-        """Something a person should know; said once until all is well again."""
+    def problem(self, what: DaedalusError | str) -> None:
+        """Something a person should know; said once until all is well again, and not for each file that it meets."""
+        line = what if isinstance(what, str) else what.line()
+        what_ails = what.reason if isinstance(what, StorageUnreachable | ObjectDamaged) else line
         self._state.last_problem, self._state.last_problem_wall_ns = line, self._clock.wall_ns()
-        if len(self.report.problems) < _PROBLEMS_KEPT and line not in self.report.problems:
+        if len(self._met) < _PROBLEMS_KEPT and what_ails not in self._met:
+            self._met.add(what_ails)
             self.report.problems.append(line)
-        if line not in self._said:
-            self._said.add(line)
+        if what_ails not in self._said:
+            self._said.add(what_ails)
             log.error("sync", problem=line)
 
-    def end(self, *, backlog: tuple[int, int]) -> None:
+    def end(self, *, backlog: tuple[int, int], was_stopped: bool) -> None:
         """A pass has ended."""
         self._state.backlog_files, self._state.backlog_bytes = backlog
-        if self.report.is_complete:
+        if self.report.is_complete and not was_stopped:
             self._said.clear()
             self._state.last_success_wall_ns = self._clock.wall_ns()
         self.write(is_running=True)

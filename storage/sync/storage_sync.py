@@ -129,7 +129,7 @@ class StorageSync:
                         if then and report.is_complete and not stopped.is_set():
                             then()
                     except (StorageFailed, LeaseHeld, LeaseLost) as error:
-                        self._told.problem(error.line())
+                        self._told.problem(error)
                         self._told.write(is_running=True)
                     passed_s = (self._clock.mono_ns() - began_ns) / 1e9
                     stopped.wait(max(0.0, interval_s - passed_s))
@@ -153,7 +153,9 @@ class StorageSync:
             report.conflicting_files += ledger.aside("conflict")
             report.missing_files += ledger.aside("missing") + ledger.aside("damaged")
         backlog = ledger.backlog(self._options.selection) if direction in {"up", "both"} else (0, 0)
-        self._told.end(backlog=backlog)
+        if stopped.is_set():
+            report.put_off_files = backlog[0]
+        self._told.end(backlog=backlog, was_stopped=stopped.is_set())
         return report
 
     def _bring(self, ledger: Ledger, crew: Crew, stopped: Event, *, others_only: bool) -> None:

@@ -90,7 +90,7 @@ class UpPass:
             except StorageRefused:
                 raise
             except StorageFailed as error:
-                self._told.problem(error.line())
+                self._told.problem(error)
                 self._told.report.put_off_files += 1
                 continue
             with self._ledger.changing():
@@ -179,20 +179,20 @@ class UpPass:
             self._failures = 0
         except ObjectConflict as error:
             if upload.is_final:
-                self._told.problem(error.line())
+                self._told.problem(error)
                 aside[key] = "conflict"
         except StorageRefused:
             raise
         except StorageFailed as error:
             self._failures += 1
-            self._told.problem(error.line())
+            self._told.problem(error)
         except FileNotFoundError:
             aside[key] = "gone"
         except PublishedDiffers as error:
-            self._told.problem(error.line())
+            self._told.problem(error)
             aside[key] = "damaged"
         except LakeUnusable as error:
-            self._told.problem(error.line())
+            self._told.problem(error)
 
     def _seen(self, there: list[Remote]) -> list[Remote]:
         found: list[Remote] = []
@@ -220,7 +220,7 @@ class UpPass:
             raise
         except StorageFailed as error:
             self._failures += 1
-            self._told.problem(error.line())
+            self._told.problem(error)
             return False
         return True
 

@@ -196,6 +196,52 @@ def test_sigterm_ends_a_slow_upload_in_order_and_the_next_pass_goes_on(tmp_path)
     assert objects_of(store_of(folder_of(tmp_path))) == sums_of(lake)
 
 
+def test_one_pass_that_is_interrupted_says_what_is_left(tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    config = settings(tmp_path, folder_of(tmp_path))
+    command = [sys.executable, "-m", "scripts.cli", "sync", "-c", config, "--bandwidth-limit", "0.01"]
+    slow = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline_s = time.monotonic() + 120
+    while not list((tmp_path / "archive").glob("leases/*")):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    slow.send_signal(signal.SIGINT)
+    out, said = slow.communicate(timeout=60)
+    assert slow.returncode == 130, said
+    assert "Traceback" not in said
+    left = json.loads((lake.state / "sync.json").read_text())["backlog_files"]
+    assert f"STOPPED: {len(sums_of(lake)) - left:,} files sent" in out
+    assert f"; {left:,} files still to do\n" in out
+
+
+def test_each_direction_tells_of_itself_alone(tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    assert "brought" not in daedalus("sync", "-c", settings(tmp_path, folder_of(tmp_path))).stdout
+    back = settings(tmp_path, folder_of(tmp_path), root=tmp_path / "new")
+    assert daedalus("sync", "-c", back, "--direction", "down").stdout.startswith(
+        f"{tmp_path}/archive: {len(sums_of(lake)):,} files brought ("
+    )
+    assert (
+        daedalus("sync", "-c", back, "--direction", "down").stdout == f"{tmp_path}/archive: 0 files brought (0 bytes)\n"
+    )
+
+
+def test_a_lake_with_nothing_in_it_is_said_to_be_empty(tmp_path):
+    """The folders of the settings may be wrong ones, and nothing to do must not sound like all is safe."""
+    config = settings(tmp_path, folder_of(tmp_path), root=tmp_path / "wrong")
+    for options in ([], ["--dry-run"]):
+        done = daedalus("sync", "-c", config, *options)
+        assert done.returncode == 0
+        assert done.stdout.endswith(f"; nothing was ever published in {tmp_path}/wrong/raw\n")
+
+
+def test_options_that_do_nothing_together_are_refused(tmp_path):
+    config = settings(tmp_path, folder_of(tmp_path))
+    line = refused("sync", "-c", config, "--delete-after-verify", "--direction", "down")
+    assert "--direction up" in line
+    assert "--mode continuous" in refused("sync", "-c", config, "--interval", "5")
+
+
 def test_what_may_go_goes_after_it_was_sent(tmp_path):
     lake = two_runs(tmp_path / "lake")
     config = settings(tmp_path, folder_of(tmp_path), etl={"channels": {"trades": {"enabled": False}}})

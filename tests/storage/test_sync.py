@@ -8,9 +8,10 @@ from threading import Event
 
 import pytest
 from pydantic import TypeAdapter
+from structlog.testing import capture_logs
 
 from config.places import Archive
-from shared.errors import LakeLocked, LeaseHeld, StorageRefused, StorageUnreachable
+from shared.errors import LakeLocked, LeaseHeld, ObjectDamaged, StorageRefused, StorageUnreachable
 from storage.factory import object_store
 from storage.leases import Lease
 from storage.sync import StorageSync, SyncOptions
@@ -255,3 +256,30 @@ def test_the_last_success_is_remembered_by_the_next_process(folder_store, tmp_pa
     stopped.set()
     StorageSync(lake, folder_store).run("up", 1.0, stopped)
     assert json.loads(state.read_text())["last_success_wall_ns"] == before > 0
+
+
+def test_a_pass_that_was_stopped_is_no_success(folder_store, tmp_path):
+    lake, asked, stopped = two_runs(tmp_path / "lake"), Asked(folder_store), Event()
+    asked.failing["put"] = lambda key, *_: stopped.set() if key.startswith("raw/ready/") else None
+    StorageSync(lake, asked).run_once(stopped=stopped)
+    said = json.loads((lake.state / "sync.json").read_text())
+    assert said["last_success_wall_ns"] is None
+    assert said["backlog_files"] > 0
+
+
+@pytest.mark.parametrize("kind", [StorageUnreachable, ObjectDamaged])
+def test_what_ails_the_store_is_one_line_and_not_one_for_each_file(folder_store, tmp_path, kind):
+    lake, asked = two_runs(tmp_path / "lake"), Asked(folder_store)
+
+    def fail(key, *_):
+        if key.startswith("raw/"):
+            raise kind(f"s3://lake/{key}", "no answer from http://there")
+
+    asked.failing["put"] = fail
+    with capture_logs() as lines:
+        report = StorageSync(lake, asked).run_once()
+    assert report.put_off_files > 5
+    assert len(report.problems) == 1
+    (said,) = [line["problem"] for line in lines if line["log_level"] == "error"]
+    assert said.startswith("s3://lake/raw/")
+    assert json.loads((lake.state / "sync.json").read_text())["last_problem"].startswith("s3://lake/raw/")
