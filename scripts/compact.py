@@ -26,7 +26,7 @@ from shared.rows import Stream
 from storage.compaction import Compactor, MadeOptions
 from storage.compaction_plan import Merge, Rules, StreamDay, planned, survey
 from storage.lake import scan
-from storage.locks import hold
+from storage.locks import hold, maintenance_lock
 
 EXIT_REFUSED_SOME = 1
 _READINGS = 3
@@ -90,7 +90,7 @@ def compact(
         return
     disk = Disk(durable=settings.ingestion.enable_fsync)
     disk.make_dirs(lake.state)
-    with hold(lake.state / "maintenance.lock", hint=_TURNS):
+    with hold(maintenance_lock(lake), hint=_TURNS):
         compactor = Compactor(lake, made_options(settings), disk=disk)
         compactor.repair()
         days = list(survey(lake, wanted=wanted))

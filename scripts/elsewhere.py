@@ -116,7 +116,7 @@ def _restored(report: SyncReport, settings: Settings) -> None:
             "storage.etl_storage_output",
             f"another watcher went on from there: {report.conflicting_files:,} files here are not those it has, "
             f"{report.problems[0]}",
-            hint=f"Here they are a cache: move {lake.processed} and {lake.state / 'etl'} away, then start again",
+            hint=f"Here they are a cache: move {lake.processed} and {lake.refining} away, then start again",
         )
     _whole(report)
 

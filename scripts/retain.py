@@ -22,7 +22,7 @@ from shared.partitioning import Lake
 from storage.base import ObjectStore
 from storage.factory import object_store
 from storage.holdings import holdings, sources_of
-from storage.locks import hold
+from storage.locks import hold, maintenance_lock
 from storage.removal import Removal, Remover
 from storage.removed import RemovalRecord
 from storage.retention import Held, Plan, Rules, Stays, day_of, removable
@@ -96,7 +96,7 @@ def retain_lake(
         )
     lake, disk, now = settings.lake(), Disk(), datetime.now(UTC)
     disk.make_dirs(lake.state)
-    lock = hold(lake.state / "maintenance.lock", hint="Compaction or retention is at work: try again when it is done")
+    lock = hold(maintenance_lock(lake), hint="Compaction or retention is at work: try again when it is done")
     try:
         plan = removable(holdings(lake), rules, now=now, is_used=used_by(settings, lake))
         now_us = us_from_utc(now)

@@ -214,6 +214,11 @@ class Lake:
         """What could not be read; never deleted by us."""
         return self.raw / "quarantine"
 
+    @property
+    def refining(self) -> Path:
+        """What refining remembers: how far it has read, and the checkpoints of each chain."""
+        return self.state / "etl"
+
     def ready_dir(self, source: str, table: str, partition: Partition) -> Path:
         """The folder of one hour of one bronze stream."""
         return self.ready / _safe(source) / _safe(table) / partition.path()

@@ -37,7 +37,7 @@ class Chain:
     ) -> None:
         self._make, self.output, self._options = make, output, options
         self._name = f"{name} of {output.exchange} {output.symbol}"
-        folder = options.lake.state / "etl" / name / output.exchange / output.symbol
+        folder = options.lake.refining / name / output.exchange / output.symbol
         self._store = CheckpointStore(folder, options.lake.processed, disk=options.disk)
         template = make(None)
         self._identity = (

@@ -13,7 +13,7 @@ from etl.core.config import BarSet, EtlOptions, FeatureConfig, FilterSpec, Strea
 from etl.core.positions import Positions
 from etl.core.streams import StreamResult, run_stream
 from shared.partitioning import Lake
-from storage.locks import hold
+from storage.locks import hold, watcher_lock
 from storage.published import Published, log_paths, read_log
 
 
@@ -22,7 +22,7 @@ class TransformExecutor:
 
     def __init__(self, options: EtlOptions, *, workers: Executor | None = None) -> None:
         self._options, self._workers = options, workers
-        self._folder = options.lake.state / "etl"
+        self._folder = options.lake.refining
         self._path = self._folder / "positions.json"
         self._caught_up = False
         options.disk.make_dirs(self._folder)
@@ -139,10 +139,10 @@ def lock_of(lake: Lake, *, hint: str) -> FileLock:
 
     Raises: LakeLocked, with this hint.
     """
-    return hold(lake.state / "etl" / "watcher.lock", hint=hint)
+    return hold(watcher_lock(lake), hint=hint)
 
 
 def known_streams(lake: Lake) -> list[StreamKey]:
     """Streams that silver was made of, by their checkpoints."""
-    folders = sorted((lake.state / "etl" / "trades").glob("*/*"))
+    folders = sorted((lake.refining / "trades").glob("*/*"))
     return [StreamKey(folder.parent.name, folder.name) for folder in folders]

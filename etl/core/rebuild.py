@@ -45,7 +45,7 @@ class Rebuilding:
 
         Raises: LakeLocked while a watcher runs; SilverMissing, BronzeMissing: what stood there is as it was.
         """
-        self.options.disk.make_dirs(self.options.lake.state / "etl")
+        self.options.disk.make_dirs(self.options.lake.refining)
         lock = lock_of(self.options.lake, hint=_HINT)
         try:
             for key in known_streams(self.options.lake):

@@ -14,7 +14,7 @@ from shared.errors import LakeUnusable, ReadyConflict
 from shared.log import get_log
 from shared.partitioning import Lake
 from storage.compaction_log import STAGING as COMPACTION
-from storage.locks import hold
+from storage.locks import collector_lock, hold
 
 log = get_log("recovery")
 
@@ -58,7 +58,7 @@ def prepare(lake: Lake, *, disk: Disk) -> None:
 
 def lock(lake: Lake) -> FileLock:
     """The exclusive lock of the lake's one collector."""
-    return hold(lake.raw / "collector.lock", hint="One collector per folder: stop it, or set storage.paths.raw_dir")
+    return hold(collector_lock(lake), hint="One collector per folder: stop it, or set storage.paths.raw_dir")
 
 
 def recover(lake: Lake, sealer: Sealer, *, disk: Disk) -> RecoveryReport:

@@ -1,7 +1,6 @@
 """`look`: reads what the processes of a lake say of themselves, and what can be seen without them."""
 
 import os
-import re
 import shutil
 import socket
 from pathlib import Path
@@ -17,16 +16,15 @@ from scripts.health.backlog import days_left, growth_bytes_per_day, publications
 from scripts.health.facts import Archive, Channel, DiskUse, Feed, Health, Journals, Machine, Process
 from scripts.living import living
 from scripts.supervisor import readings
-from shared.clock import boot_id
 from shared.partitioning import Lake
 from shared.state_files import Found, Spoken, read
+from storage.locks import collector_lock, owner_of, sync_lock, watcher_lock
 from storage.sync_state import SyncState
 
 _SILENT_BEATS = 6  # heartbeats that may be missed before a process that lives is said to be silent
 _SILENT_S_MIN = 30.0
 _CLOCK_BACK_S = 5.0
-_LOCKS = {"ingest": "collector.owner", "watch": "etl/watcher.owner", "sync": "sync/sync.owner"}
-_OWNER = re.compile(r"pid (\d{1,9}), boot (.+)\n")  # as `storage.locks.hold` writes it
+_LOCKS = {"ingest": collector_lock, "watch": watcher_lock, "sync": sync_lock}
 
 
 def look(lake: Lake, *, now_ns: int) -> Health:
@@ -36,7 +34,7 @@ def look(lake: Lake, *, now_ns: int) -> Health:
     watcher = read(state / "watcher.json", WatcherState)
     sync = read(state / "sync.json", SyncState)
     supervisor = read(state / "supervisor.json", files.SupervisorSaid)
-    positions = read(state / "etl" / "positions.json", Positions)
+    positions = read(lake.refining / "positions.json", Positions)
     problems = {
         str(state / name): found.problem
         for name, found in (
@@ -105,26 +103,14 @@ def _supervised(process: Process, lake: Lake, supervisor: files.SupervisorSaid |
     """The same with what others know: how often it was restarted, and one that lives and has not said anything yet."""
     child = supervisor.children.get(process.name) if supervisor else None
     if not process.is_alive:
-        pid, taken_ns = _owner(lake, process.name)
-        known = [living(pid, seen_ns=taken_ns)]
+        owner = owner_of(_LOCKS[process.name](lake)) if process.name in _LOCKS else None
+        known = [living(owner.pid, seen_ns=owner.taken_ns)] if owner else []
         if supervisor and child:
             known.append(living(child.pid, seen_ns=supervisor.wall_ns, boot=supervisor.boot))
         lives = next(filter(None, known), None)
         if lives:
             process = _measured(Process(name=process.name, state="starting"), lives, now_ns)
     return process if child is None else replace(process, restarts=child.restarts)
-
-
-def _owner(lake: Lake, name: str) -> tuple[int, int]:
-    """Who last took the lock of a process, and when; 0 where that is not known, or was before this boot."""
-    if name not in _LOCKS:
-        return 0, 0
-    path = (lake.raw if name == "ingest" else lake.state) / _LOCKS[name]
-    try:
-        owner, taken_ns = _OWNER.fullmatch(path.read_text()), path.stat().st_mtime_ns
-    except (OSError, ValueError):
-        return 0, 0
-    return (int(owner[1]), taken_ns) if owner and owner[2] == boot_id() else (0, 0)
 
 
 def _measured(process: Process, lives: psutil.Process, now_ns: int) -> Process:

@@ -72,7 +72,7 @@ class Changes:
             self._disk.make_dirs(self._held)
             for old in self._held.iterdir():
                 self._disk.remove(old)
-        root = self._lake.state / "etl"
+        root = self._lake.refining
         with self._ledger.changing():
             there, perhaps = self._ledger.there_below("state/etl/"), self._ledger.perhaps_below("state/etl/")
             self._ledger.drop(self._ledger.waiting_below("state/etl/"))

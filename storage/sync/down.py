@@ -172,7 +172,7 @@ class DownPass:
                 home = home_folder(self._lake.path_of(stream_of(found.key)))
                 homes[what.group] = self._lake.key_of(home) if home else stream_of(found.key)
         checkpoints = newest_checkpoints(
-            self._lake.key_of(path) for path in (self._lake.state / "etl").glob("*/*/*/*.checkpoint")
+            self._lake.key_of(path) for path in self._lake.refining.glob("*/*/*/*.checkpoint")
         )
         return Here(files=files, known=self._ledger.there(files), checkpoints=checkpoints, homes=homes)
 

@@ -22,7 +22,7 @@ from shared.log import get_log
 from shared.partitioning import Lake
 from storage.base import ObjectStore
 from storage.leases import Lease
-from storage.locks import hold
+from storage.locks import hold, sync_lock, watcher_lock
 from storage.sync.changes import Changes
 from storage.sync.crew import Crew
 from storage.sync.down import DownPass
@@ -264,9 +264,8 @@ class StorageSync:
     @contextmanager
     def _watcher_kept_out(self) -> Iterator[None]:
         """Nobody refines what is half there."""
-        folder = self._lake.state / "etl"
-        self._disk.make_dirs(folder)
-        lock = hold(folder / "watcher.lock", hint="Stop `daedalus watch` while files and checkpoints are brought")
+        self._disk.make_dirs(self._lake.refining)
+        lock = hold(watcher_lock(self._lake), hint="Stop `daedalus watch` while files and checkpoints are brought")
         try:
             yield
         finally:
@@ -275,7 +274,9 @@ class StorageSync:
     @contextmanager
     def _held_lock(self) -> Iterator[FileLock]:
         self._disk.make_dirs(self._folder)
-        lock = hold(self._folder / "sync.lock", hint="One syncer per lake: stop it, or let it do the work")
+        lock = hold(
+            sync_lock(self._lake, self._options.name), hint="One syncer per lake: stop it, or let it do the work"
+        )
         try:
             yield lock
         finally:

@@ -9,7 +9,7 @@ import pytest
 from scripts.cli import main
 from shared.partitioning import Lake
 from storage.lake import scan
-from storage.locks import hold
+from storage.locks import hold, maintenance_lock
 from tests.small_disk import small_disk  # noqa: F401
 from tests.storage.captured import two_runs
 from tests.storage.many_files import files, many_files
@@ -87,7 +87,7 @@ def test_a_query_reads_days_and_hours_each_row_once(original, lake, capsys):
 
 def test_two_at_once_are_told_who_is_at_work(lake, capsys):
     lake.state.mkdir()
-    held = hold(lake.state / "maintenance.lock", hint="")
+    held = hold(maintenance_lock(lake), hint="")
     code, lines = compact(lake, capsys)
     held.release()
     assert code == 2

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from config.places import Archive
 from shared.partitioning import Lake
 from storage.factory import object_store
-from storage.locks import hold
+from storage.locks import hold, sync_lock
 from tests.s3_servers import KEY_ID, SECRET, answering, free_port, s3_place
 from tests.small_disk import small_disk
 from tests.storage.captured import two_runs
@@ -146,7 +146,7 @@ def test_a_clock_that_is_off(tmp_path):
 def test_two_syncers_of_a_lake(tmp_path):
     lake = two_runs(tmp_path / "lake")
     (lake.state / "sync").mkdir()
-    lock = hold(lake.state / "sync" / "sync.lock", hint="x")
+    lock = hold(sync_lock(lake), hint="x")
     line = refused("sync", "-c", settings(tmp_path, folder_of(tmp_path)))
     lock.release()
     assert f"in use by pid {os.getpid()}" in line

@@ -12,7 +12,7 @@ from config.places import Archive
 from shared.errors import LakeLocked, StorageRefused
 from shared.partitioning import Lake
 from storage.factory import object_store
-from storage.locks import hold
+from storage.locks import hold, watcher_lock
 from storage.published import log_paths
 from storage.sync import StorageSync, SyncOptions
 from storage.sync.plan import Selection
@@ -223,7 +223,7 @@ def test_nothing_but_bronze_is_brought_under_a_watcher(folder_store, tmp_path):
     StorageSync(lake, folder_store).run_once()
     bronze = lake.path_of(next(key for key in sums_of(lake) if key.startswith("raw/ready/")))
     silver = lake.path_of(next(key for key in sums_of(lake) if key.startswith("processed/silver/")))
-    lock = hold(lake.state / "etl" / "watcher.lock", hint="x")
+    lock = hold(watcher_lock(lake), hint="x")
     bronze.unlink()
     assert StorageSync(lake, folder_store).run_once("down").downloaded_files == 1
     assert bronze.exists()

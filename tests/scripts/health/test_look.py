@@ -20,7 +20,7 @@ from scripts.health.verdict import verdict
 from scripts.supervisor import readings
 from shared.clock import SystemClock, boot_id
 from shared.partitioning import Lake
-from storage.locks import hold
+from storage.locks import hold, sync_lock
 from storage.sync.report import Told
 from tests.scripts.health.examples import limits
 
@@ -140,7 +140,7 @@ def test_a_child_that_has_not_spoken_yet_is_starting(lake: Lake, ended: int) -> 
     [
         ("ingest", lambda lake: recovery.lock(lake)),
         ("watch", lambda lake: executor.lock_of(lake, hint="")),
-        ("sync", lambda lake: hold(lake.state / "sync" / "sync.lock", hint="")),
+        ("sync", lambda lake: hold(sync_lock(lake), hint="")),
     ],
 )
 def test_who_holds_the_lock_and_has_not_spoken_yet_is_starting(
