@@ -106,7 +106,7 @@ def _heading(rows: Sequence[Row]) -> str:
     name = " ".join(filter(None, (rows[0]["exchange"], rows[0]["symbol"])))
     first, last = min(row["first"] for row in rows), max(row["last"] for row in rows)
     until = f"{last:%H:%M:%S}" if last.date() == first.date() else f"{last:%Y-%m-%d %H:%M:%S}"
-    span = f"{first:%Y-%m-%d %H:%M:%S} to {until} UTC, {lasted(last - first)}"
+    span = f"{first:%Y-%m-%d %H:%M:%S} to {until} UTC, {lasted((last - first).total_seconds())}"
     return f"[bold]{escape(name)}[/]  {span}" if name else span
 
 

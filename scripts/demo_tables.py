@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.tree import Tree
 
+from scripts.amounts import size_of
 from scripts.demo_folder import DemoFolder
 from scripts.demo_verdict import BarsVerdict, StreamVerdict, Verdict
 
@@ -107,7 +108,7 @@ def _grow(tree: Tree, folder: Path) -> None:
         tree.add(f"[dim]{len(alike) - 1} more: {', '.join(path.name.partition('=')[2] for path in alike[1:])}[/]")
     shown = files[:1] if "=" in folder.name else files
     for path in shown:
-        tree.add(f"{path.name} [dim]{_size(path.stat().st_size)}[/]")
+        tree.add(f"{path.name} [dim]{size_of(path.stat().st_size)}[/]")
     if rest := len(files) - len(shown):
         tree.add(f"[dim]{rest} more {'file' if rest == 1 else 'files'}[/]")
 
@@ -115,11 +116,7 @@ def _grow(tree: Tree, folder: Path) -> None:
 def _count_in(tree: Tree, folder: Path) -> None:
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     if sizes:
-        tree.add(f"{folder.name}/ [dim]{len(sizes)} files, {_size(sum(sizes))}[/]")
-
-
-def _size(count: int) -> str:
-    return f"{count / 1000:.1f} kB" if count >= 1000 else f"{count} B"
+        tree.add(f"{folder.name}/ [dim]{len(sizes)} files, {size_of(sum(sizes))}[/]")
 
 
 def _count(stream: StreamVerdict, name: str) -> int:

@@ -62,7 +62,7 @@ def summary(gaps: pl.DataFrame, *, hidden: int, is_empty: bool) -> str:
 def _cells(gap: Mapping[str, Any]) -> list[str]:
     began, ended = gap["start_ts"], gap["end_ts"]
     if ended is not None and began is not None:
-        span = lasted(ended - began) if ended >= began else "clock went back"
+        span = lasted((ended - began).total_seconds()) if ended >= began else "clock went back"
     else:
         span = "no end yet" if gap["status"] == "open" and ended is None else "unknown"
     lost = "unknown" if gap["rows_lost"] is None else f"{gap['rows_lost']:,}"

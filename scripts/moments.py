@@ -51,13 +51,12 @@ def between(since: datetime | None, until: datetime | None) -> str:
     return "".join(f" {word} {moment:%Y-%m-%d %H:%M:%S} UTC" for word, moment in ends if moment is not None)
 
 
-def lasted(span: timedelta) -> str:
+def lasted(seconds: float) -> str:
     """A duration in two units at most.
 
-    >>> [lasted(timedelta(seconds=s)) for s in (0.0004, 0.25, 12.34, 75, 7260, 200000)]
+    >>> [lasted(seconds) for seconds in (0.0004, 0.25, 12.34, 75, 7260, 200000)]
     ['0 ms', '250 ms', '12.3 s', '1 min 15 s', '2 h 1 min', '2 d 7 h']
     """
-    seconds = span.total_seconds()
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 60:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from config.config import DEFAULT_FILE, Settings, load_config
 from etl.core.consumption import consumption, following
+from scripts.amounts import size_of
 from scripts.config_commands import ConfigFile
 from scripts.watch import etl_options
 from shared.clock import us_from_utc
@@ -173,17 +174,3 @@ def _table(title: str, files: Iterable[tuple[Held, str]]) -> Iterable[str]:
         first, last = (f"{day_of(pick(held, key=day_of)):%Y-%m-%d}" for pick in (min, max))
         days = first if first == last else f"{first} to {last}"
         yield f"  {tier} {channel}: {len(held):,} files, {size}, {days}{f': {reason}' if reason else ''}"
-
-
-def size_of(count: int) -> str:
-    """An amount of bytes as people read it.
-
-    >>> size_of(999), size_of(12_345_678)
-    ('999 B', '12.3 MB')
-    """
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.1f} {unit}" if unit != "B" else f"{count} B"
-        size /= 1000
-    return f"{size:,.1f} TB"

@@ -1,13 +1,13 @@
 """The screen of `daedalus status`: a lake's health as a person reads it, at 80 columns and more."""
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from scripts.amounts import size_of
 from scripts.health.facts import Alarm, Archive, Channel, DiskUse, Health, Journals, Machine, Process
 from scripts.health.verdict import waiting
 from scripts.moments import lasted
@@ -124,9 +124,9 @@ def _queue(health: Health) -> str:
 def _journals(journals: Journals) -> str:
     parts = []
     if journals.open_age_s is not None:
-        parts.append(f"open for {_span(journals.open_age_s)}, {_size(journals.open_bytes)}")
+        parts.append(f"open for {_span(journals.open_age_s)}, {size_of(journals.open_bytes)}")
     if journals.waiting:
-        late = f"{waiting(journals.waiting, 'closed journal')} to be sealed, {_size(journals.waiting_bytes)}"
+        late = f"{waiting(journals.waiting, 'closed journal')} to be sealed, {size_of(journals.waiting_bytes)}"
         parts.append(f"{late}, the oldest for {_span(journals.seal_lag_s)}")
     return "; ".join(parts) or "none is open, none waits"
 
@@ -157,14 +157,14 @@ def _archive(archive: Archive | None) -> str:
     problem = f"; {archive.last_problem}" if archive.last_problem else ""
     if archive.backlog_files is None or archive.backlog_bytes is None:
         return f"what waits is not known yet; {last}{problem}"
-    return f"{waiting(archive.backlog_files, 'file')}, {_size(archive.backlog_bytes)}; {last}{problem}"
+    return f"{waiting(archive.backlog_files, 'file')}, {size_of(archive.backlog_bytes)}; {last}{problem}"
 
 
 def _disk(disk: DiskUse) -> str:
-    free = f"{_size(disk.free_bytes)} of {_size(disk.total_bytes)} free"
+    free = f"{size_of(disk.free_bytes)} of {size_of(disk.total_bytes)} free"
     if disk.growth_bytes_per_day is None:
         return f"{free}; how fast it fills is not known before an hour of capture"
-    grows = f"bronze grows by {_size(round(disk.growth_bytes_per_day))} a day"
+    grows = f"bronze grows by {size_of(round(disk.growth_bytes_per_day))} a day"
     return f"{free}; {grows}" + ("" if disk.days_left is None else f"; full in {disk.days_left:,.1f} days")
 
 
@@ -189,18 +189,4 @@ def _table(first: str, *others: str, gap: int = 1) -> Table:
 
 
 def _span(seconds: float | None) -> str:
-    return _NOTHING if seconds is None else lasted(timedelta(seconds=min(seconds, 9e9)))
-
-
-def _size(size_bytes: int) -> str:
-    """A size in the unit that leaves one to three digits before the point.
-
-    >>> _size(999), _size(1_234_567), _size(64_000_000_000)
-    ('999 B', '1.2 MB', '64.0 GB')
-    """
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:,.1f} TB"
+    return _NOTHING if seconds is None else lasted(seconds)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Literal
 
 from msgspec.structs import replace
@@ -96,9 +95,9 @@ def _capture(health: Health, limits: Limits) -> Iterator[Alarm]:
         age_s = process.up_s if feed.last_row_age_s is None else feed.last_row_age_s
         if age_s is not None and age_s > limits.message_age_s:
             since = (
-                f"for {_span(age_s)}"
+                f"for {lasted(age_s)}"
                 if feed.last_row_age_s is not None
-                else f"since capture started {_span(age_s)} ago"
+                else f"since capture started {lasted(age_s)} ago"
             )
             text = (
                 f"{feed.name} has brought nothing {since}: see why in the log of ingest, and whether the exchange is up"
@@ -116,7 +115,7 @@ def _capture(health: Health, limits: Limits) -> Iterator[Alarm]:
     if health.journals.seal_lag_s > _SEAL_LAG_S_MAX:
         text = (
             f"{waiting(health.journals.waiting, 'closed journal')} to be sealed, the oldest for "
-            f"{_span(health.journals.seal_lag_s)}: nothing of it is lost; see the log of ingest"
+            f"{lasted(health.journals.seal_lag_s)}: nothing of it is lost; see the log of ingest"
         )
         yield Alarm(name="seal_late", level="warning", text=text)
 
@@ -129,7 +128,7 @@ def _disk(health: Health, limits: Limits) -> Iterator[Alarm]:
     left = health.disk.days_left
     if left is not None and left < limits.disk_days:
         text = (
-            f"the disk will be full in {_span(left * 86_400)} at the present rate, {free}: remove what the archive "
+            f"the disk will be full in {lasted(left * 86_400)} at the present rate, {free}: remove what the archive "
             "holds with `daedalus retain`, or give it a larger disk"
         )
         yield Alarm(name="disk_filling", level=_worse(left < _DISK_CRITICAL_DAYS), text=text)
@@ -143,7 +142,7 @@ def _refining(health: Health, limits: Limits) -> Iterator[Alarm]:
             yield Alarm(name="watcher", level="warning", text=_not_running(health, "watch"))
         if lag.lag_s > limits.watcher_lag_s:
             files = f"{'more than ' if lag.is_more else ''}{waiting(lag.files, 'published file')}"
-            text = f"{files} for the watcher, the oldest for {_span(lag.lag_s)}: see the log of watch"
+            text = f"{files} for the watcher, the oldest for {lasted(lag.lag_s)}: see the log of watch"
             yield Alarm(name="watcher_late", level="warning", text=text)
     if "sync" in limits.expected:
         if not sync.is_alive:
@@ -164,7 +163,7 @@ def _archive(health: Health, limits: Limits) -> Iterator[Alarm]:
         return
     why = f"; the last problem: {archive.last_problem[:200]}" if archive.last_problem else ""
     files = f", {waiting(archive.backlog_files, 'file')}" if archive.backlog_files is not None else ""
-    text = f"the archive is {_span(age_s)} behind{files}{why}: nothing is removed here before it is there"
+    text = f"the archive is {lasted(age_s)} behind{files}{why}: nothing is removed here before it is there"
     yield Alarm(name="sync_late", level="warning", text=text)
 
 
@@ -183,8 +182,8 @@ def _machine(health: Health, limits: Limits) -> Iterator[Alarm]:
         yield Alarm(name="throttled", level="warning", text=text)
     if health.clock_back_s:
         text = (
-            f"what processes say lies {_span(health.clock_back_s)} in the future, so the clock was set back: ages here "
-            "are not to be trusted until each has spoken again; check time synchronisation"
+            f"what processes say lies {lasted(health.clock_back_s)} in the future, so the clock was set back: "
+            "ages here are not to be trusted until each has spoken again; check time synchronisation"
         )
         yield Alarm(name="clock", level="warning", text=text)
     for file, problem in health.problems.items():
@@ -195,7 +194,7 @@ def _machine(health: Health, limits: Limits) -> Iterator[Alarm]:
 def _not_running(health: Health, name: str) -> str:
     """Why a process counts as not running, since when, and how it is started."""
     process, (what, command) = health.process(name), _WORDS[name]
-    since, start = _span(process.said_age_s or 0.0), f"start it with `{command}`"
+    since, start = lasted(process.said_age_s or 0.0), f"start it with `{command}`"
     if health.process("supervisor").state == "running":
         start = "the supervisor starts it again; its log says why it ended"
     match process.state:
@@ -221,7 +220,3 @@ def waiting(number: int, what: str) -> str:
     ('1 file waits', '1,200 files wait')
     """
     return f"{number:,} {what} waits" if number == 1 else f"{number:,} {what}s wait"
-
-
-def _span(seconds: float) -> str:
-    return lasted(timedelta(seconds=min(seconds, 9e9)))
