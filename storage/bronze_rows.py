@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from shared.partitioning import Lake, Partition
 from storage.made_files import is_made, made_in, made_with, without_sources
 from storage.published import Published
-from storage.segments import read_segment
+from storage.segments import opened, read_segment
 
 _TELLING = ("epoch", "seq", "hour")  # which of a made file's rows were those of one published file
 
@@ -41,9 +41,9 @@ def batches_of(lake: Lake, entry: Published, columns: Sequence[str], *, rows_at_
     """As `rows_of`, a few rows at a time; those of a made file in the order of `capture_ts` and `seq`."""
     path = lake.ready / entry.path
     try:
-        file = pq.ParquetFile(path)
+        file = opened(path)
     except FileNotFoundError:
-        file = pq.ParquetFile(_made(lake, entry))
+        file = opened(_made(lake, entry))
         columns, needed = list(columns), list(dict.fromkeys([*columns, *_TELLING]))
         with file:
             groups = [at for at in range(file.num_row_groups) if _may_hold(file.metadata.row_group(at), entry)]

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shared.content_hash import content_hash
 from shared.disk import Disk, translated
 from shared.errors import DiskFull, InputUnreadable, LakeUnusable
 from shared.partitioning import Lake
@@ -27,6 +26,7 @@ from storage.compaction_log import STAGING, Compacted, append, last
 from storage.compaction_plan import Merge, StreamDay
 from storage.made_files import SOURCES, daily_name, hash_in, is_made, made_with, merged_name, sources_of
 from storage.merging import Source, merged
+from storage.segments import content_of, opened
 
 _GROUP_ROWS = 1 << 17
 _GROUP_BYTES = 64 << 20  # a row group stays in memory until it is whole
@@ -265,11 +265,8 @@ def _row_groups(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 def _read_back(path: Path) -> tuple[int, int]:
     """How many rows a staged file has, and their content hash, from the file itself."""
-    rows = content = 0
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_GROUP_ROWS // 4, use_threads=False):
-                rows, content = rows + batch.num_rows, (content + content_hash(batch)) % 2**64
+        with opened(path) as file:
+            return file.metadata.num_rows, content_of(file)
     except (pa.ArrowException, OSError):
         return -1, 0
-    return rows, content

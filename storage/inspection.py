@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from shared.content_hash import content_hash
 from shared.errors import InputUnreadable
@@ -25,7 +24,7 @@ from storage.made_check import MadeCheck
 from storage.made_files import is_made, made_with, segments_of
 from storage.published import Published, log_paths, opening_tails, scan_log
 from storage.removed import RemovedFiles, RemovedSum
-from storage.segments import read_segment
+from storage.segments import content_of, opened, read_segment
 from storage.spans import Numbers, Spans
 
 
@@ -182,12 +181,12 @@ class Inspection:
         if path.suffix != ".parquet":
             rows = read_segment(path, entry.table).to_arrow().cast(table(entry.table).ready_schema)
             return _difference(entry, rows.num_rows, content_hash(rows) if self._deep else None, size)
-        with pq.ParquetFile(path) as file:
+        with opened(path) as file:
             facts = file.metadata.metadata or {}
             told = facts.get(b"daedalus.content_hash", b"").decode()
             found = None
             if self._deep:
-                found = sum(content_hash(file.read_row_group(at)) for at in range(file.num_row_groups)) % 2**64
+                found = content_of(file)
             if told != entry.content_hash:
                 return f"its content hash says {told or 'nothing'}, the log {entry.content_hash}"
             return _difference(entry, file.metadata.num_rows, found, size)

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from shared.content_hash import content_hash
 from storage.made_files import hash_in, segments_of
 from storage.published import Published
+from storage.segments import content_of, opened
 
 
 @dataclass
@@ -65,13 +64,13 @@ class MadeCheck:
 
     def _wrong(self, made: Path) -> str:
         try:
-            with pq.ParquetFile(made) as file:
+            with opened(made) as file:
                 facts = file.metadata.metadata or {}
                 told = facts.get(b"daedalus.content_hash", b"").decode()
                 rows = int(facts.get(b"daedalus.rows", b"-1"))
                 found = None
                 if self._deep:
-                    found = sum(content_hash(file.read_row_group(at)) for at in range(file.num_row_groups)) % 2**64
+                    found = content_of(file)
                 count = file.metadata.num_rows
         except FileNotFoundError:
             raise

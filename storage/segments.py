@@ -5,8 +5,23 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from shared.content_hash import content_hash
 from shared.tables import table
+
+_ROWS_AT_ONCE = 1 << 15
+
+
+def opened(path: Path) -> pq.ParquetFile:
+    """A Parquet file to be read bit by bit: with `pre_buffer` an iteration holds all row groups it went through."""
+    return pq.ParquetFile(path, pre_buffer=False)
+
+
+def content_of(file: pq.ParquetFile) -> int:
+    """The content hash of a file's rows, of which a few are in memory at a time."""
+    batches = file.iter_batches(_ROWS_AT_ONCE, use_threads=False)
+    return sum(map(content_hash, batches)) % 2**64
 
 
 def read_segment(path: Path, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shared.content_hash import content_hash
 from shared.errors import InputUnreadable
 from shared.tables import table
-from storage import merging
+from storage import merging, segments
 from storage.merging import Source, merged
 
 KIND = table("ticker")
@@ -73,7 +73,7 @@ def test_files_that_follow_each_other_are_opened_one_after_the_other(tmp_path):
     sources = [Source(path, KIND) for path in reversed(paths)]
     most = 0
     for _ in merged(sources):
-        most = max(most, sum(each.rows > 0 and each.head.count > 0 for each in sources))
+        most = max(most, sum(run.head.count > 0 for each in sources for run in each.runs))
     assert most <= 1
 
 
@@ -85,6 +85,35 @@ def test_memory_does_not_grow_with_the_files(tmp_path):
         sizes += rows.nbytes
         most = max(most, pa.total_allocated_bytes() - begun)
     assert most < sizes / 4
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_memory_does_not_grow_with_one_file(tmp_path, monkeypatch, is_sorted):
+    monkeypatch.setattr(merging, "_ROWS_MAX", 2000)
+    keys = [(row if is_sorted else row ^ 1, "a", row) for row in range(200_000)]
+    source = Source(segment(tmp_path / "x.parquet", keys, group_rows=5000), KIND)
+    begun, sizes, most = pa.total_allocated_bytes(), 0, 0
+    for rows in merged([source]):
+        sizes += rows.nbytes
+        most = max(most, pa.total_allocated_bytes() - begun)
+    assert source.rows == 200_000
+    assert most < sizes / 4
+
+
+def test_memory_does_not_grow_with_a_file_whose_rows_are_hashed(tmp_path, monkeypatch):
+    path = segment(tmp_path / "x.parquet", [(row, "a", row * 7919) for row in range(400_000)], group_rows=5000)
+    begun, most = pa.total_allocated_bytes(), 0
+
+    def hashed(rows: pa.RecordBatch) -> int:
+        nonlocal most
+        most = max(most, pa.total_allocated_bytes() - begun - rows.nbytes)
+        return content_hash(rows)
+
+    monkeypatch.setattr(segments, "content_hash", hashed)
+    monkeypatch.setattr(segments, "_ROWS_AT_ONCE", 2000)
+    with segments.opened(path) as file:
+        assert f"{segments.content_of(file):016x}" == file.metadata.metadata[b"daedalus.content_hash"].decode()
+    assert most < path.stat().st_size / 4
 
 
 @pytest.mark.parametrize("what", ["rows", "hash", "table", "columns", "empty", "text"])
