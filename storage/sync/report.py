@@ -41,6 +41,20 @@ class SyncReport:
         """Whether everything that was to be done was done."""
         return not (self.put_off_files or self.conflicting_files or self.missing_files)
 
+    def say(self) -> None:
+        """One line of the log for a pass that did something."""
+        counts = {
+            "uploaded": self.uploaded_files,
+            "bytes": self.uploaded_bytes + self.downloaded_bytes,
+            "downloaded": self.downloaded_files,
+            "removed": self.removed_files,
+            "put_off": self.put_off_files,
+            "conflicting": self.conflicting_files,
+            "missing": self.missing_files,
+        }
+        if any(counts.values()):
+            log.info("synchronised", **{name: count for name, count in counts.items() if count})
+
 
 class Onlooker(Protocol):
     """Whoever shows progress. Called from several threads."""

@@ -125,7 +125,7 @@ class StorageSync:
                     began_ns = self._clock.mono_ns()
                     try:
                         report = self._pass(ledger, direction, stopped, is_last=False)
-                        self._say(report)
+                        report.say()
                         if then and report.is_complete and not stopped.is_set():
                             then()
                     except (StorageFailed, LeaseHeld, LeaseLost) as error:
@@ -246,20 +246,6 @@ class StorageSync:
                 self._store.discard(upload)
                 log.info("an upload that was never finished is given up", key=upload.key, begun=str(upload.started_at))
         self._has_swept = True
-
-    def _say(self, report: SyncReport) -> None:
-        """One line for each pass that did something."""
-        counts = {
-            "uploaded": report.uploaded_files,
-            "bytes": report.uploaded_bytes + report.downloaded_bytes,
-            "downloaded": report.downloaded_files,
-            "removed": report.removed_files,
-            "put_off": report.put_off_files,
-            "conflicting": report.conflicting_files,
-            "missing": report.missing_files,
-        }
-        if any(counts.values()):
-            log.info("synchronised", **{name: count for name, count in counts.items() if count})
 
     @contextmanager
     def _watcher_kept_out(self) -> Iterator[None]:
