@@ -5,8 +5,8 @@ from html import escape
 from importlib.metadata import version
 from xml.etree import ElementTree as ET
 
-from scripts import bars_panels as colours
-from scripts.demo_page import page
+from scripts.bars import panels as colours
+from scripts.demo.page import page
 
 _SVG = "http://www.w3.org/2000/svg"
 _DARK = {

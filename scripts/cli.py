@@ -13,13 +13,13 @@ from scripts.lazy_commands import Command, lazy_app
 from shared.errors import DaedalusError
 
 COMMANDS: dict[str, Command] = {
-    "demo": Command("scripts.demo:demo", "Run the whole system on this machine in about a minute"),
+    "demo": Command("scripts.demo.demo:demo", "Run the whole system on this machine in about a minute"),
     "ingest": Command("scripts.ingest:ingest", "Capture market data into the lake"),
     "watch": Command("scripts.watch:watch", "Turn captured segments into silver and bars as they arrive"),
     "supervise": Command("scripts.supervise:supervise", "Keep ingest, watch and sync at work for months"),
-    "bars": Command("scripts.bars_commands:app", "Build, list, export, compare, draw and rebuild bars"),
+    "bars": Command("scripts.bars.commands:app", "Build, list, export, compare, draw and rebuild bars"),
     "features": Command(
-        "scripts.features_commands:app", "List, make and draw the features of books, trades and tickers"
+        "scripts.features.commands:app", "List, make and draw the features of books, trades and tickers"
     ),
     "sync": Command("scripts.sync:sync", "Keep the lake in an archive (S3 or a folder), or bring it back"),
     "query": Command("scripts.query:query", "Read a table of the lake"),

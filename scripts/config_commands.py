@@ -53,7 +53,7 @@ def _capture(settings: Settings) -> Iterator[str]:
 
 def _refinement(settings: Settings) -> Iterator[str]:
     from scripts.bar_sets import bar_sets, candle_intervals  # here, as above
-    from scripts.features_options import feature_options
+    from scripts.features.options import feature_options
 
     sets, intervals = bar_sets(settings), candle_intervals(settings)
     feature_options(settings)  # refuses what `watch` would refuse

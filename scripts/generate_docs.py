@@ -11,7 +11,9 @@ from pathlib import Path
 from config.config import Settings
 from config.reference import Entry, entries
 from config.sources import PREFIX
-from scripts import bars_reference, exchanges_page, features_reference, gaps_page, tables_page
+from scripts import exchanges_page, gaps_page, tables_page
+from scripts.bars import reference as bars_reference
+from scripts.features import reference as features_reference
 from scripts.health import page as health_page
 
 ROOT = Path(__file__).resolve().parents[1]

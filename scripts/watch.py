@@ -19,7 +19,7 @@ from etl.watcher import watch as run_watcher
 from scripts.bar_sets import bar_sets, candle_intervals
 from scripts.config_commands import ConfigFile
 from scripts.elsewhere import Refining, refining
-from scripts.features_options import feature_options
+from scripts.features.options import feature_options
 from scripts.log_options import LogFormatOption, configure_log
 from scripts.stream_options import streams_of
 from shared.errors import SettingsInvalid

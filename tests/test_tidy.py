@@ -70,7 +70,7 @@ def test_schemas_and_the_environment_have_one_place_each() -> None:
     assert set(environment) <= {
         "config/config.py",
         "config/sources.py",
-        "scripts/demo_processes.py",
+        "scripts/demo/processes.py",
         "scripts/supervisor/children.py",  # handed on
         "shared/notify.py",  # the protocol of systemd
     }

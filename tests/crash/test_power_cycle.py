@@ -19,9 +19,9 @@ from pydantic import TypeAdapter
 
 from config.places import Archive
 from scripts.check import examine
-from scripts.demo_evidence import read_evidence
-from scripts.demo_folder import SYMBOLS
-from scripts.demo_verdict import verdict
+from scripts.demo.evidence import read_evidence
+from scripts.demo.folder import SYMBOLS
+from scripts.demo.verdict import verdict
 from shared.partitioning import Lake
 from storage.base import ObjectStore
 from storage.factory import object_store

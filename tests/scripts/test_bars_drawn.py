@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from etl.bars import build_bars
-from scripts.bars_drawn import CANDLES_MAX, Drawn, drawn
+from scripts.bars.drawn import CANDLES_MAX, Drawn, drawn
 from tests.scripts.bars_lake import FIRST, walk
 
 TRADES = walk(30_000, seed=7, gap_at=10_000)

@@ -17,13 +17,13 @@ import pytest
 from rich.console import Console
 
 from config.config import load_config
-from scripts.demo import judge, show
-from scripts.demo_folder import MARKER, DemoFolder, fresh_folder
-from scripts.demo_processes import ChildFailed, Children
-from scripts.demo_run import OUTAGE_TRADES, Story
-from scripts.demo_screen import Screen
-from scripts.demo_svg import clock, path, ticks, time_ticks
-from scripts.demo_tables import queries
+from scripts.demo.demo import judge, show
+from scripts.demo.folder import MARKER, DemoFolder, fresh_folder
+from scripts.demo.processes import ChildFailed, Children
+from scripts.demo.run import OUTAGE_TRADES, Story
+from scripts.demo.screen import Screen
+from scripts.demo.svg import clock, path, ticks, time_ticks
+from scripts.demo.tables import queries
 from shared.errors import LakeUnusable
 
 DEMO = [sys.executable, "-m", "scripts.cli", "demo"]

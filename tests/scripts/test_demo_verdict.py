@@ -7,9 +7,9 @@ from decimal import Decimal
 import polars as pl
 import pytest
 
-from scripts.demo_evidence import BARS, BRONZE, GAPS, SENT, SILVER
-from scripts.demo_timeline import DECLARED, LIVE, LOST, SNAPSHOT, stretches
-from scripts.demo_verdict import Evidence, verdict
+from scripts.demo.evidence import BARS, BRONZE, GAPS, SENT, SILVER
+from scripts.demo.timeline import DECLARED, LIVE, LOST, SNAPSHOT, stretches
+from scripts.demo.verdict import Evidence, verdict
 
 BEGIN = datetime(2026, 6, 9, 12, tzinfo=UTC)
 KEY = {"exchange": "kraken", "symbol": "BTC-USD"}

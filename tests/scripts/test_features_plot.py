@@ -13,7 +13,7 @@ from PIL import Image
 
 from etl.features.stateful import StatefulFeatureProcessor
 from scripts.cli import main
-from scripts.features_drawn import COLUMNS_MAX, drawn
+from scripts.features.drawn import COLUMNS_MAX, drawn
 from shared.partitioning import Lake, Partition
 from shared.rows import OrderBook, Trade
 from tests.scripts.features_lake import START_US, books_and_trades

@@ -17,7 +17,7 @@ from etl.features import stateful
 from etl.features.options import FeatureOptions
 from etl.features.tables import TABLES
 from scripts.cli import main
-from scripts.features_state import RunState
+from scripts.features.state import RunState
 from tests.scripts.features_lake import features_lake
 
 ROOT = Path(__file__).parents[2]

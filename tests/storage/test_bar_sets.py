@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from scripts.bars_choice import chosen_streams
+from scripts.bars.choice import chosen_streams
 from shared.errors import InputUnreadable
 from shared.partitioning import Lake, Partition
 from storage.bar_sets import bar_streams

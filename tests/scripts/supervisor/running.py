@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.demo_folder import DemoFolder
+from scripts.demo.folder import DemoFolder
 from shared.partitioning import Lake
 from tests.exchange_process import ROOT
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 
 from scripts.check import examine
-from scripts.demo_evidence import read_evidence
-from scripts.demo_folder import SYMBOLS
-from scripts.demo_verdict import verdict
+from scripts.demo.evidence import read_evidence
+from scripts.demo.folder import SYMBOLS
+from scripts.demo.verdict import verdict
 from scripts.supervisor.children import MODULE, end_leftovers
 from storage.inspection import Scope
 from storage.locks import hold

@@ -1,0 +1,1 @@
+"""`daedalus bars`: build, read, export and draw bars."""

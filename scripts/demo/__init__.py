@@ -1,0 +1,1 @@
+"""`daedalus demo`: the whole system on this machine, killed and proven."""

@@ -1,0 +1,1 @@
+"""`daedalus features`: make, list and draw features."""
