@@ -19,6 +19,7 @@ from shared.partitioning import Lake, Partition, SegmentName
 from shared.rows import Stream
 from shared.tables import table
 from storage.bronze_rows import rows_of
+from storage.checksum import Checksum
 from storage.completeness import Account
 from storage.made_check import MadeCheck
 from storage.made_files import is_made, made_with, segments_of
@@ -180,7 +181,8 @@ class Inspection:
         """What differs from the log's line; with `deep` every row is read and hashed."""
         if path.suffix != ".parquet":
             rows = read_segment(path, entry.table).to_arrow().cast(table(entry.table).ready_schema)
-            return _difference(entry, rows.num_rows, content_hash(rows) if self._deep else None, size)
+            found = content_hash(rows) if self._deep else None
+            return _difference(entry, rows.num_rows, found, size) or self._rotten(entry, path)
         with opened(path) as file:
             facts = file.metadata.metadata or {}
             told = facts.get(b"daedalus.content_hash", b"").decode()
@@ -189,7 +191,14 @@ class Inspection:
                 found = content_of(file)
             if told != entry.content_hash:
                 return f"its content hash says {told or 'nothing'}, the log {entry.content_hash}"
-            return _difference(entry, file.metadata.num_rows, found, size)
+            wrong = _difference(entry, file.metadata.num_rows, found, size)
+        return wrong or self._rotten(entry, path)
+
+    def _rotten(self, entry: Published, path: Path) -> str:
+        """What rotted and no row shows, as names and statistics in a file, which readers go by."""
+        if not self._deep or entry.crc32 is None or Checksum(entry.crc32).is_of(path):
+            return ""
+        return "its bytes are not those that were written"
 
     def _rejects(self, entry: Published, hour: datetime) -> None:
         try:

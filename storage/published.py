@@ -6,7 +6,7 @@ twice after a crash between two steps of a publication; consumers skip by (epoch
 the tail of every stream from the runs before, so that a restart reads one log and not all of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -150,6 +150,13 @@ def scan_log(path: Path) -> Iterator[list[Published]]:
                 yield _entries(line)
             except msgspec.DecodeError:
                 return
+
+
+def published_sums(logs: Iterable[Path]) -> Iterator[tuple[str, int]]:
+    """Each published file of which the CRC-32 is on record, below `ready`, with it."""
+    for path in logs:
+        for entries in scan_log(path):
+            yield from ((entry.path, entry.crc32) for entry in entries if entry.crc32 is not None)
 
 
 def newest_tails(lake: Lake) -> dict[Stream, Tail]:

@@ -3,6 +3,7 @@ holds: bronze before the logs that name it, files before the checkpoints that co
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -11,20 +12,20 @@ from typing import Any
 import msgspec
 
 from shared.disk import Disk
-from shared.errors import ObjectMissing, StorageFailed, StorageRefused
+from shared.errors import ObjectConflict, ObjectMissing, StorageFailed, StorageRefused
 from shared.partitioning import Lake, stream_path
 from storage.base import ObjectInfo, ObjectStore
 from storage.made_files import made_with
-from storage.published import SUFFIX, log_paths, opening_tails, read_log, scan_log
-from storage.sync.changes import home_folder
+from storage.published import SUFFIX, PublishedDiffers, log_paths, opening_tails, published_sums, read_log, scan_log
 from storage.sync.crew import Crew
-from storage.sync.fetch import brought, brought_log
+from storage.sync.fetch import brought, brought_log, by_log
+from storage.sync.here import here
 from storage.sync.ledger import Ledger
 from storage.sync.manifest import read
-from storage.sync.names import FOREIGN, MANIFESTS, Stage, day_folder, is_kept, is_made, log_name, named, stream_of
+from storage.sync.names import FOREIGN, MANIFESTS, Stage, day_folder, is_kept, is_made, named
 from storage.sync.pace import Interrupted, Pace
 from storage.sync.plan import Remote, Selection
-from storage.sync.plan_down import Coming, Found, Here, newest_checkpoints, planned_down
+from storage.sync.plan_down import Coming, Found, planned_down
 from storage.sync.report import Told
 
 _ROOTS = ("raw/ready/", "raw/daily/", "processed/")
@@ -63,7 +64,7 @@ class DownPass:
         seen, prefixes = self._places(everything=everything)
         beside = [found for found in published if named(found.key).stage is not Stage.LOGS]
         there = [*state, *self._listed(prefixes), *self._listed([_QUARANTINE]), *beside]
-        plan = planned_down(there, self._here(there))
+        plan = planned_down(there, here(self._lake, self._ledger, there))
         return Coming(plan.downloads, plan.changed_here, logs=self._longer(logs), manifests=seen)
 
     def run(self, coming: Coming) -> None:
@@ -74,11 +75,14 @@ class DownPass:
             )
         self._told.report.conflicting_files += len(coming.changed_here)
         self._told.expect(coming.files, coming.size_bytes)
+        if (sums := self._sums(coming)) is None:
+            return
         for stage in Stage:
             if stage is Stage.LOGS:
                 self._bring_logs(coming.logs)
             else:
-                self._bring([found for found in coming.downloads if named(found.key).stage is stage])
+                found = [each for each in coming.downloads if named(each.key).stage is stage]
+                self._bring([replace(each, crc32=sums.get(each.key)) for each in found])
             if self._told.report.put_off_files:
                 return  # what comes next would speak of what is not here
         if not coming.changed_here:
@@ -87,27 +91,51 @@ class DownPass:
     def run_others(self, *, captures_here: bool = True) -> None:
         """Bring bronze that other machines captured, and their logs: never again what was captured here."""
         logs = [found for found in self._listed([_LOGS]) if named(found.key).stage is Stage.LOGS]
-        pieces = _by_log(self._longer(logs))
+        pieces = by_log(self._longer(logs))
         ours = log_paths(self._lake) if captures_here else []
         own = {path.name for path in ours if not self._ledger.fact(FOREIGN + path.name)}
         for name in sorted(name for name in pieces if name.endswith(SUFFIX) and name not in own):
-            beside = self._lake.state / "sync" / name  # named only when the files that it names are here
-            self._disk.make_dirs(beside.parent)
-            self._disk.remove(beside)
-            self._bring_log(pieces[name], beside)
+            beside = self._beside(name)
+            if not self._bring_log(pieces[name], beside):
+                return
             known = self._lake.published / name  # what it names was brought, and may be compacted or removed by now
             entries, _ = read_log(beside, start=known.stat().st_size if known.exists() else 0)
-            wanted = [Found(key=f"raw/ready/{each.path}", size_bytes=each.bytes, etag="") for each in entries]
+            wanted = [
+                Found(key=f"raw/ready/{each.path}", size_bytes=each.bytes, etag="", crc32=each.crc32)
+                for each in entries
+            ]
             gone: list[Found] = []
-            here = self._path
-            self._bring([found for found in wanted if self._is_wanted(found.key) and not here(found).exists()], gone)
+            self._bring([each for each in wanted if self._is_wanted(each.key) and not self._path(each).exists()], gone)
             self._bring_made(gone)
-            if not self._told.report.is_complete:
-                return  # the log would name what is not here
+            if self._told.report.put_off_files:
+                return  # the log would name what is not here yet; what the archive has lost was told
             with self._ledger.changing():
                 self._ledger.set_fact(FOREIGN + name, "yes")
             self._bring_logs(pieces[name])
             self._disk.remove(beside)
+
+    def _sums(self, coming: Coming) -> dict[str, int] | None:
+        """The CRC-32s under which bronze that is coming was published, by key; None: a log did not come."""
+        wanted = {found.key for found in coming.downloads if found.key.startswith("raw/ready/")}
+        logs = {self._beside(name): own for name, own in by_log(coming.logs).items() if name.endswith(SUFFIX)}
+        if not wanted:
+            return {}
+        for beside, own in logs.items():
+            self._bring_log(own, beside)
+        if self._told.report.put_off_files:
+            return None
+        sums = published_sums([*log_paths(self._lake), *logs])
+        found = {key: crc32 for path, crc32 in sums if (key := f"raw/ready/{path}") in wanted}
+        for beside in logs:
+            self._disk.remove(beside)
+        return found
+
+    def _beside(self, name: str) -> Path:
+        """Where a log is read before the files that it names are here."""
+        path = self._lake.state / "sync" / name
+        self._disk.make_dirs(path.parent)
+        self._disk.remove(path)
+        return path
 
     def _bring_made(self, gone: list[Found]) -> None:
         """Bring what compaction made of bronze files that are not there any more."""
@@ -159,27 +187,10 @@ class DownPass:
     def _is_wanted(self, key: str) -> bool:
         return self._selection.allows(named(key))
 
-    def _here(self, there: list[Found]) -> Here:
-        """What this lake has of all that."""
-        files: dict[str, tuple[int, int]] = {}
-        homes: dict[str, str] = {}
-        for found in there:
-            what, path = named(found.key), self._path(found)
-            if path.exists():
-                stat = path.stat()
-                files[found.key] = (stat.st_size, 0 if what.is_final else stat.st_mtime_ns)
-            if what.stage is Stage.PROCESSED and what.group not in homes:
-                home = home_folder(self._lake.path_of(stream_of(found.key)))
-                homes[what.group] = self._lake.key_of(home) if home else stream_of(found.key)
-        checkpoints = newest_checkpoints(
-            self._lake.key_of(path) for path in self._lake.refining.glob("*/*/*/*.checkpoint")
-        )
-        return Here(files=files, known=self._ledger.there(files), checkpoints=checkpoints, homes=homes)
-
     def _longer(self, logs: list[Found]) -> list[Found]:
         """The pieces of the logs that are longer there than here."""
         longer: list[Found] = []
-        for name, pieces in _by_log(logs).items():
+        for name, pieces in by_log(logs).items():
             path = self._lake.published / name
             if not path.exists() or path.stat().st_size < sum(piece.size_bytes for piece in pieces):
                 longer += pieces
@@ -194,8 +205,7 @@ class DownPass:
             wanted = self._bring_once(wanted, gone)
             if not wanted:
                 return
-            if self._stopped.wait(min(_PAUSE_S * 2.0**attempt, _PAUSE_S_MAX)):
-                raise Interrupted
+            self._pause(attempt)
         self._told.report.put_off_files += len(wanted)
 
     def _bring_once(self, wanted: list[Found], gone: list[Found] | None) -> list[Found]:
@@ -214,6 +224,9 @@ class DownPass:
                         come.append(future.result())
                     except StorageRefused:
                         raise
+                    except PublishedDiffers as error:
+                        self._told.problem(error)
+                        self._told.report.missing_files += 1
                     except ObjectMissing as error:
                         if gone is not None:
                             gone.append(found)
@@ -239,7 +252,7 @@ class DownPass:
 
     def _bring_logs(self, found: list[Found]) -> None:
         """Bring logs, and make the folders of the streams that they name: feeds are found by them."""
-        for name, own in _by_log(found).items():
+        for name, own in by_log(found).items():
             path = self._lake.published / name
             if not self._bring_log(own, path) or not name.endswith(SUFFIX):
                 continue
@@ -249,17 +262,26 @@ class DownPass:
 
     def _bring_log(self, pieces: list[Found], path: Path) -> bool:
         """Bring a log to a place; whether there was something to bring."""
-        try:
-            come = brought_log(pieces, path, self._store, **self._means)
-        except StorageRefused:
-            raise
-        except StorageFailed as error:
-            self._told.problem(error)
-            self._told.report.put_off_files += 1
-            return False
-        if come and path.parent == self._lake.published:
-            self._note(come)
-        return bool(come)
+        for attempt in range(_ATTEMPTS):
+            try:
+                come = brought_log(pieces, path, self._store, **self._means)
+            except StorageRefused:
+                raise
+            except StorageFailed as error:
+                self._told.problem(error)
+                if isinstance(error, ObjectConflict):  # it has grown since it was listed
+                    break
+                self._pause(attempt)
+                continue
+            if come and path.parent == self._lake.published:
+                self._note(come)
+            return bool(come)
+        self._told.report.put_off_files += 1
+        return False
+
+    def _pause(self, attempt: int) -> None:
+        if self._stopped.wait(min(_PAUSE_S * 2.0**attempt, _PAUSE_S_MAX)):
+            raise Interrupted
 
     def _make_stream(self, folder: Path) -> None:
         """Make the folder of a stream in `ready`, given it or one below."""
@@ -270,11 +292,3 @@ class DownPass:
     def _pass_on(self, size_bytes: int) -> None:
         self._pace.pass_on(size_bytes)
         self._told.moved(size_bytes)
-
-
-def _by_log(pieces: list[Found]) -> dict[str, list[Found]]:
-    """Pieces by the name of their log, in order."""
-    logs: dict[str, list[Found]] = {}
-    for piece in sorted(pieces, key=lambda piece: piece.key):
-        logs.setdefault(log_name(Path(piece.key).name)[0], []).append(piece)
-    return logs

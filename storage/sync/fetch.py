@@ -8,18 +8,20 @@ from shared.disk import Disk, translated
 from shared.errors import DiskFull, LakeUnusable, ObjectDamaged
 from storage.base import ObjectStore
 from storage.checksum import Digest
-from storage.sync.names import named
+from storage.published import PublishedDiffers
+from storage.sync.names import log_name, named
 from storage.sync.plan import Remote
 from storage.sync.plan_down import Found
 
+_SPOILT = "If there is a sound copy anywhere, let it take the place of that object"
 _MOVE_IT = "Move it away, or bring the archive into another folder"
 
 
 def brought(found: Found, path: Path, store: ObjectStore, *, disk: Disk, pass_on: Callable[[int], None]) -> Remote:
     """Bring an object to `path`, and return what is known of it then. What came of it before is gone on with.
 
-    Raises: ObjectConflict: it has changed since it was listed. ObjectMissing, ObjectDamaged, StorageFailed;
-        LakeUnusable, DiskFull.
+    Raises: ObjectConflict: it has changed since it was listed. PublishedDiffers: the archive does not hold what the
+        log of published names says. ObjectMissing, ObjectDamaged, StorageFailed; LakeUnusable, DiskFull.
     """
     disk.make_dirs(path.parent)
     state = sha256(found.etag.encode()).hexdigest()[:12]  # what came of another state is never gone on with
@@ -35,6 +37,9 @@ def brought(found: Found, path: Path, store: ObjectStore, *, disk: Disk, pass_on
         disk.remove(part)
         raise
     crc32 = _crc32(part)
+    if found.crc32 not in {None, crc32}:
+        disk.remove(part)
+        raise PublishedDiffers(path, f"not brought: {store.name} does not hold what was published", hint=_SPOILT)
     disk.sync_file(part)
     disk.rename(part, path)
     disk.sync_dir(path.parent)
@@ -80,10 +85,18 @@ def brought_log(
     return remotes
 
 
+def by_log(pieces: list[Found]) -> dict[str, list[Found]]:
+    """Pieces by the name of their log, in order."""
+    logs: dict[str, list[Found]] = {}
+    for piece in sorted(pieces, key=lambda piece: piece.key):
+        logs.setdefault(log_name(Path(piece.key).name)[0], []).append(piece)
+    return logs
+
+
 def _append(found: Found, part: Path, store: ObjectStore, *, start: int, pass_on: Callable[[int], None]) -> str:
     """Add what is missing of an object; the etag of the state that came."""
     match = found.etag or None
-    with translated(part), part.open("ab") as file, store.get(found.key, start=start, if_match=match) as content:
+    with store.get(found.key, start=start, if_match=match) as content, translated(part), part.open("ab") as file:
         for chunk in content:
             pass_on(len(chunk))
             file.write(chunk)

@@ -15,6 +15,8 @@ class Found:
     key: str
     size_bytes: int
     etag: str
+    crc32: int | None = None
+    """Under which it was published, where a log says so."""
 
 
 @dataclass(frozen=True, kw_only=True)

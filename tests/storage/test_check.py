@@ -103,6 +103,16 @@ def test_an_altered_value_is_seen_by_size_or_hash(lake: Lake) -> None:
     assert "its rows do not give the published content hash" in problems(lake, deep=True)
 
 
+def test_a_byte_that_no_row_shows_is_seen_by_the_bytes_as_they_were_sealed(lake: Lake) -> None:
+    path = files(lake)[0]
+    content = path.read_bytes()
+    assert content.count(b"parquet-cpp-arrow") == 1  # who wrote it, which readers go by
+    path.write_bytes(content.replace(b"parquet-cpp-arrow", b"parquet-cpp-arrov"))
+    assert problems(lake) == ""
+    name = path.relative_to(lake.ready).as_posix()
+    assert f"{name} is not as it was published: its bytes are not those that were written" in problems(lake, deep=True)
+
+
 def test_a_gap_row_taken_out_is_missed_twice_over(lake: Lake) -> None:
     for path in files(lake, "gaps"):
         rows = pq.read_table(path, partitioning=None)

@@ -125,3 +125,56 @@ def test_a_log_without_sums_is_read_as_before(store: ObjectStore, tmp_path: Path
     rotten(path)
     assert StorageSync(lake, store).run_once().is_complete
     assert objects_of(store) == sums_of(lake)
+
+
+def spoilt(store: ObjectStore, key: str) -> bytes:
+    """Let an object have rotted before it was sent, as by a version that looked at sizes alone; what it held."""
+    with store.get(key) as content:
+        sound = content.read()
+    store.delete(key)
+    store.put(key, bytes([*sound[:-40], sound[-40] ^ 1, *sound[-39:]]))
+    return sound
+
+
+def test_what_was_sent_rotten_is_not_brought_under_its_name(store: ObjectStore, tmp_path: Path) -> None:
+    lake = two_runs(tmp_path / "lake")
+    StorageSync(lake, store).run_once()
+    key = lake.key_of(lake.ready / entries(lake)[0].path)
+    sound = spoilt(store, key)
+    new = Lake.under(tmp_path / "new")
+    for _ in range(2):
+        report = StorageSync(new, store).run_once("down")
+        assert (report.missing_files, len(report.problems)) == (1, 1)
+        assert str(new.path_of(key)) in report.problems[0]
+        assert sums_of(new) == {each: crc for each, crc in sums_of(lake).items() if each != key}
+    store.delete(key)
+    store.put(key, sound)
+    assert StorageSync(new, store).run_once("down").is_complete
+    assert sums_of(new) == sums_of(lake)
+
+
+def test_nor_is_it_brought_to_another_machine(store: ObjectStore, tmp_path: Path) -> None:
+    lake = two_runs(tmp_path / "lake")
+    StorageSync(lake, store).run_once()
+    key = lake.key_of(lake.ready / entries(lake)[0].path)
+    sound = spoilt(store, key)
+    other = Lake.under(tmp_path / "other")
+    report = StorageSync(other, store).run_once("both")
+    assert (report.missing_files, len(report.problems)) == (1, 1)
+    sums = sums_of(lake)
+    assert sums_of(other) == {each: crc for each, crc in sums.items() if each != key}
+    store.delete(key)
+    store.put(key, sound)
+    assert StorageSync(other, store).run_once("down").is_complete
+    assert sums_of(other) == sums
+
+
+def test_what_one_machine_could_not_send_keeps_nothing_from_another(store: ObjectStore, tmp_path: Path) -> None:
+    lake = two_runs(tmp_path / "lake")
+    path = lake.ready / entries(lake)[0].path
+    rotten(path)
+    StorageSync(lake, store).run_once()
+    other = Lake.under(tmp_path / "other")
+    report = StorageSync(other, store).run_once("both")
+    assert report.missing_files == 1
+    assert sums_of(other) == {key: crc for key, crc in sums_of(lake).items() if key != lake.key_of(path)}
