@@ -30,7 +30,7 @@ def _of_http(found: SecretStr | None) -> SecretStr | None:
 
 TableName: TypeAlias = Annotated[str, AfterValidator(_table)]
 Tier: TypeAlias = Literal["bronze", "silver", "gold"]
-Child: TypeAlias = Literal["ingest", "watch", "sync"]
+Child: TypeAlias = Literal["ingest", "watch", "sync", "compact"]
 
 
 class Sync(Section):
@@ -55,6 +55,8 @@ class Sync(Section):
 class Compaction(Section):
     """How small files become few large ones."""
 
+    interval_hours: Annotated[float, Field(ge=0.0001, le=8760)] = 6.0
+    """The supervisor runs `daedalus compact` so long after the last time; first some minutes after its own start."""
     after_hours: Annotated[float, Field(ge=0.1, le=8760)] = 6.0
     """How long after its end a day's hour files become day files, so that what comes late is there."""
     min_file_count: Annotated[int, Field(ge=1, le=100_000)] = 1
@@ -81,8 +83,9 @@ class Retention(Section):
 class Supervisor(Section):
     """How `daedalus_supervisor.py` keeps its children at work."""
 
-    children: ListOf[Child] = ("ingest", "watch", "sync")
-    """What runs; sync needs `storage.archive`, and is left out without it."""
+    children: ListOf[Child] = ("ingest", "watch", "sync", "compact")
+    """What runs; sync needs `storage.archive`, and is left out without it. compact runs now and then, and not where
+    bronze comes from `storage.etl_storage_input`."""
     restart_delay_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
     """First pause before a child that ended is started again; it doubles with each end."""
     restart_delay_max_s: Annotated[float, Field(ge=0.1, le=86_400)] = 60.0
@@ -95,7 +98,7 @@ class Supervisor(Section):
     """How long a child may take to end; then it is killed, which loses nothing that was acknowledged."""
     stale_after_s: Annotated[float, Field(ge=1, le=86_400)] = 120.0
     """A collector without new data for so long is ended and started again."""
-    nice: Mapping[Child, Annotated[int, Field(ge=-20, le=19)]] = Field(default={"watch": 5, "sync": 10})
+    nice: Mapping[Child, Annotated[int, Field(ge=-20, le=19)]] = Field(default={"watch": 5, "sync": 10, "compact": 19})
     """Priority by child; 19 yields to everybody, below 0 needs rights."""
     cpu_affinity: Mapping[Child, ListOf[Annotated[int, Field(ge=0, le=4095)]]] = Field(default={})
     """Such as {ingest: [0], watch: [1, 2, 3]}: the processors a child may use; without an entry, all."""

@@ -16,7 +16,7 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("scripts.demo.demo:demo", "Run the whole system on this machine in about a minute"),
     "ingest": Command("scripts.ingest:ingest", "Capture market data into the lake"),
     "watch": Command("scripts.watch:watch", "Turn captured segments into silver and bars as they arrive"),
-    "supervise": Command("scripts.supervise:supervise", "Keep ingest, watch and sync at work for months"),
+    "supervise": Command("scripts.supervise:supervise", "Keep ingest, watch, sync and compact at work for months"),
     "bars": Command("scripts.bars.commands:app", "Build, list, export, compare, draw and rebuild bars"),
     "features": Command(
         "scripts.features.commands:app", "List, make and draw the features of books, trades and tickers"

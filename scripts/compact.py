@@ -1,7 +1,6 @@
 """`daedalus compact`: settings to the compactor, and what became of the files."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from time import perf_counter
@@ -9,15 +8,14 @@ from typing import Annotated
 
 import polars as pl
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from config.config import DEFAULT_FILE, Settings, load_config
+from scripts.compact_report import Outcome, Total, show, write_log
+from scripts.compact_state import ended_by_signals, told
 from scripts.config_commands import ConfigFile
 from scripts.known_names import stored_names, unknown_names
+from scripts.log_options import LogFormat, configure_log
 from scripts.stream_options import Exchanges, Symbols, streams_of
-from scripts.wide_table import print_whole
 from shared.disk import Disk
 from shared.errors import InputUnreadable
 from shared.filters import FilterSpec
@@ -30,19 +28,7 @@ from storage.locks import hold, maintenance_lock
 
 EXIT_REFUSED_SOME = 1
 _READINGS = 3
-_SHOWN_MAX = 20
 _TURNS = "It does its work and ends; start again then, or stop it: stopping it loses nothing"
-
-
-@dataclass
-class _Total:
-    """What becomes of one table's files."""
-
-    files_before: int = 0
-    bytes_before: int = 0
-    files_after: int = 0
-    bytes_after: int = 0
-    rows: int = 0
 
 
 def compact(
@@ -62,12 +48,16 @@ def compact(
     target_file_mb: Annotated[float | None, typer.Option(min=0.1, help="Cut larger days; default: compaction.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and touch nothing.")] = False,
     measure: Annotated[bool, typer.Option("--measure", help="Time a query of one day before and after.")] = False,
+    log_format: Annotated[
+        LogFormat | None, typer.Option("--log-format", help="Log what was done, as text or json, and print no table.")
+    ] = None,
 ) -> None:
     """Make few large files of bronze's many small ones: days that are over go to `raw/daily`, one file each.
 
     Exit code 1: some files could not be compacted, and stay as they are.
     """
-    settings = load_config(config)
+    begun_s, settings = perf_counter(), load_config(config)
+    configure_log(settings, log_format)
     lake, asked = settings.lake(), settings.compaction
     where, tables = streams_of(exchange, symbol), frozenset(table or ())
     _refuse_strangers(lake, where, tables)
@@ -84,25 +74,34 @@ def compact(
         return where.allows((stream.exchange, stream.symbol)) and (not tables or stream.table in tables)
 
     if dry_run:
-        days = list(survey(lake, wanted=wanted))
-        work = list(planned(days, rules))
-        _report(work, _expected(work), days, [day.trouble for day in days if day.trouble], verb="would become")
+        show(_expected(list(survey(lake, wanted=wanted)), rules), verb="would become")
         return
-    disk = Disk(durable=settings.ingestion.enable_fsync)
-    disk.make_dirs(lake.state)
-    with hold(maintenance_lock(lake), hint=_TURNS):
-        compactor = Compactor(lake, made_options(settings), disk=disk)
-        compactor.repair()
-        days = list(survey(lake, wanted=wanted))
-        work = list(planned(days, rules))
-        example = max(work, key=lambda merge: len(merge.sources), default=None) if measure else None
-        before_ms = _query_ms(lake, example) if example else 0.0
-        totals, troubles = _done(compactor, work, days)
-        _report(work, totals, days, troubles, verb="became")
-        if example:
-            _print_measured(example, before_ms, _query_ms(lake, example))
-    if troubles:
+    Disk().make_dirs(lake.state)
+    is_whole = not (exchange or symbol or table)
+    with hold(maintenance_lock(lake), hint=_TURNS), told(lake.state, is_whole=is_whole) as state:
+        outcome = _run(settings, rules, wanted, measure=measure)
+        outcome.tell(state, took_s=perf_counter() - begun_s)
+        show(outcome, verb="became") if log_format is None else write_log(outcome)
+    if outcome.troubles:
         raise typer.Exit(EXIT_REFUSED_SOME)
+
+
+def _run(settings: Settings, rules: Rules, wanted: Callable[[Stream], bool], *, measure: bool) -> Outcome:
+    lake, disk = settings.lake(), Disk(durable=settings.ingestion.enable_fsync)
+    with ended_by_signals() as check:
+        compactor = Compactor(lake, made_options(settings), disk=disk, check=check)
+        compactor.repair()
+        days = []
+        for day in survey(lake, wanted=wanted):
+            check()
+            days.append(day)
+        merges = list(planned(days, rules)) if measure else []
+        example = max(merges, key=lambda merge: len(merge.sources), default=None)
+        before_ms = _query_ms(lake, example) if example else 0.0
+        outcome = _done(compactor, days, rules, check=check)
+        if example:
+            outcome.measured = _measured(example, before_ms, _query_ms(lake, example))
+    return outcome
 
 
 def made_options(settings: Settings) -> MadeOptions:
@@ -113,79 +112,51 @@ def made_options(settings: Settings) -> MadeOptions:
     )
 
 
-def _done(compactor: Compactor, work: list[Merge], days: list[StreamDay]) -> tuple[dict[str, _Total], list[str]]:
-    """What came of the work, by table, and a line for each piece of it that was refused."""
-    totals: dict[str, _Total] = {}
-    troubles = [day.trouble for day in days if day.trouble]
+def _planned(days: list[StreamDay], work: list[Merge]) -> Outcome:
+    return Outcome(
+        merges=len(work),
+        left_over=sum(len(day.left_over) for day in days),
+        text_files=sum(day.text_files for day in days),
+        troubles=[day.trouble for day in days if day.trouble],
+    )
+
+
+def _expected(days: list[StreamDay], rules: Rules) -> Outcome:
+    work = list(planned(days, rules))
+    outcome = _planned(days, work)
+    for merge in work:
+        _count(outcome, merge)
+    return outcome
+
+
+def _done(compactor: Compactor, days: list[StreamDay], rules: Rules, *, check: Callable[[], None]) -> Outcome:
+    """What came of the work, with a line for each piece of it that was refused."""
+    work = list(planned(days, rules))
+    outcome = _planned(days, work)
     for day in days:
         try:
             compactor.tidy(day)
         except InputUnreadable as error:
-            troubles.append(error.line())
+            outcome.troubles.append(error.line())
     for merge in work:
+        check()
         try:
             line = compactor.compact(merge)
         except InputUnreadable as error:
-            troubles.append(error.line())
+            outcome.troubles.append(error.line())
             continue
-        total = totals.setdefault(merge.stream.table, _Total())
-        total.files_before += len(merge.sources)
-        total.bytes_before += merge.bytes
-        total.files_after += 1
+        total = _count(outcome, merge)
         total.bytes_after += line.bytes
         total.rows += line.rows
-    return totals, troubles
+    return outcome
 
 
-def _expected(work: Iterable[Merge]) -> dict[str, _Total]:
-    totals: dict[str, _Total] = {}
-    for merge in work:
-        total = totals.setdefault(merge.stream.table, _Total())
-        total.files_before += len(merge.sources)
-        total.bytes_before += merge.bytes
-        total.files_after += 1
-    return totals
-
-
-def _report(
-    work: list[Merge], totals: dict[str, _Total], days: list[StreamDay], troubles: list[str], *, verb: str
-) -> None:
-    console = Console(highlight=False)
-    if totals:
-        table = Table("table", "files", "to", "MB", "to", "rows", box=None, pad_edge=False, header_style="bold")
-        for column in table.columns[1:]:
-            column.justify = "right"
-        for name, total in sorted(totals.items()):
-            table.add_row(escape(name), *_cells(total))
-        print_whole(table, console)
-    for line in troubles[:_SHOWN_MAX]:
-        console.print(line, style="bold red", markup=False, soft_wrap=True)
-    if len(troubles) > _SHOWN_MAX:
-        console.print(f"and {len(troubles) - _SHOWN_MAX:,} more that stay as they are", style="bold red")
-    for line in _last_lines(work, totals, days, verb):
-        console.print(line, markup=False, soft_wrap=True)
-
-
-def _cells(total: _Total) -> Iterator[str]:
-    is_done = total.bytes_after > 0
-    yield f"{total.files_before:,}"
-    yield f"{total.files_after:,}"
-    yield f"{total.bytes_before / 2**20:,.1f}"
-    yield f"{total.bytes_after / 2**20:,.1f}" if is_done else ""
-    yield f"{total.rows:,}" if is_done else ""
-
-
-def _last_lines(work: list[Merge], totals: dict[str, _Total], days: list[StreamDay], verb: str) -> Iterator[str]:
-    left_over = sum(len(day.left_over) for day in days)
-    if left_over:
-        yield f"{left_over:,} files whose rows a compacted file holds already"
-    if text_files := sum(day.text_files for day in days):
-        yield f"{text_files:,} NDJSON files stay as they are"
-    if not work:
-        yield "nothing to compact: no day that is over has files in ready"
-        return
-    before, after = (sum(getattr(each, name) for each in totals.values()) for name in ("files_before", "files_after"))
-    yield f"{before:,} files {verb} {after:,}"
+def _count(outcome: Outcome, merge: Merge) -> Total:
+    total = outcome.total(merge.stream.table)
+    total.files_before += len(merge.sources)
+    total.bytes_before += merge.bytes
+    total.files_after += 1
+    return total
 
 
 def _query_ms(lake: Lake, merge: Merge) -> float:
@@ -200,10 +171,10 @@ def _query_ms(lake: Lake, merge: Merge) -> float:
     return median(took)
 
 
-def _print_measured(merge: Merge, before_ms: float, after_ms: float) -> None:
+def _measured(merge: Merge, before_ms: float, after_ms: float) -> str:
     stream, day = merge.stream, f"{merge.day.start():%Y-%m-%d}"
     what = f"{stream.table} of {stream.exchange} {stream.symbol} on {day}, two columns"
-    typer.echo(f"{what}: {before_ms:,.1f} ms before, {after_ms:,.1f} ms after")
+    return f"{what}: {before_ms:,.1f} ms before, {after_ms:,.1f} ms after"
 
 
 def _refuse_strangers(lake: Lake, where: FilterSpec, tables: frozenset[str]) -> None:

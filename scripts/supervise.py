@@ -1,4 +1,4 @@
-"""`daedalus supervise`: capture, watcher and sync as children that are kept at work for months."""
+"""`daedalus supervise`: capture, watcher, sync and compaction as children that are kept at work for months."""
 
 from typing import Annotated
 
@@ -21,7 +21,7 @@ def supervise(
     status: Annotated[bool, typer.Option("--status", help="Say how a running supervisor and its children do.")] = False,
     log_format: LogFormatOption = None,
 ) -> None:
-    """Keep ingest, watch and sync at work until SIGTERM; SIGHUP reads the settings anew."""
+    """Keep ingest, watch, sync and compact at work until SIGTERM; SIGHUP reads the settings anew."""
     settings = load_config(config)
     if status:
         lines, is_well = shown(settings.lake().state)

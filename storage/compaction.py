@@ -6,7 +6,7 @@ rubbish; after it the made file counts, and every further step can be repeated.
 
 import errno
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +44,11 @@ class MadeOptions:
 class Compactor:
     """Does what was planned, one made file after the other. The caller holds the lock."""
 
-    def __init__(self, lake: Lake, options: MadeOptions, *, disk: Disk) -> None:
-        self._lake, self._options, self._disk = lake, options, disk
+    def __init__(
+        self, lake: Lake, options: MadeOptions, *, disk: Disk, check: Callable[[], None] = lambda: None
+    ) -> None:
+        """`check` is called again and again before a commit; it may raise KeyboardInterrupt: nothing is left then."""
+        self._lake, self._options, self._disk, self._check = lake, options, disk, check
         self._staging = lake.staging / STAGING
 
     def repair(self) -> bool:
@@ -68,14 +71,14 @@ class Compactor:
         """
         self._disk.make_dirs(self._staging)
         self._see_that_there_is_room(merge)
-        sources = [Source(each.path, table(merge.stream.table)) for each in merge.sources]
+        sources = [self._source(each.path, merge) for each in merge.sources]
         staged = self._staging / "unfinished"
         try:
             line = self._stage(merge, sources, staged)
             named = self._staging / Path(line.made).name
             self._disk.rename(staged, named)
             self._disk.sync_dir(self._staging)
-        except (OSError, pa.ArrowException, InputUnreadable, LakeUnusable):
+        except (OSError, pa.ArrowException, InputUnreadable, LakeUnusable, KeyboardInterrupt):
             self._disk.remove(staged)
             raise
         try:
@@ -94,6 +97,7 @@ class Compactor:
         """
         names = [each.path.relative_to(self._lake.ready).as_posix() for each in day.left_over]
         for made in sorted({made for name in names if (made := made_with(self._lake, name))}):
+            self._check()
             if f"{_read_back(made)[1]:016x}" != hash_in(made.name):
                 hint = "`daedalus check --deep` tells more; nothing was touched"
                 raise InputUnreadable(f"{made}: its rows do not give its content hash", hint=hint)
@@ -119,10 +123,12 @@ class Compactor:
         of = self._names(merge)
         with _writer(staged, kind, self._options) as writer:
             for rows in _row_groups(merged(sources)):
+                self._check()
                 writer.add(rows)
             expected = sum(each.hash for each in sources) % 2**64
             rows_expected = sum(each.rows for each in sources)
             writer.finish(_facts(kind, sources, writer, of))
+        self._check()
         self._disk.sync_file(staged)
         self._disk.forget_cached(staged)
         if (rows_expected, expected) != _read_back(staged):
@@ -136,6 +142,10 @@ class Compactor:
         with staged.open("rb") as file:
             crc32 = checksum_of(file).crc32
         return Compacted(name, gone, rows_expected, f"{expected:016x}", staged.stat().st_size, crc32)
+
+    def _source(self, path: Path, merge: Merge) -> Source:
+        self._check()
+        return Source(path, table(merge.stream.table))
 
     def _names(self, merge: Merge) -> list[str]:
         """What the made file stands for: the sources, and what those stood for."""

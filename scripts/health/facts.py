@@ -4,19 +4,20 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-State: TypeAlias = Literal["running", "starting", "silent", "gone", "never", "unreadable"]
-PROCESSES = ("ingest", "watch", "sync", "supervisor")
+State: TypeAlias = Literal["running", "starting", "silent", "resting", "gone", "never", "unreadable"]
+PROCESSES = ("ingest", "watch", "sync", "compact", "supervisor")
 
 
 class Process(Struct, frozen=True, kw_only=True):
     """One of our processes, by the file in which it says how it is doing."""
 
-    name: Annotated[str, Meta(description="ingest, watch, sync or supervisor")]
+    name: Annotated[str, Meta(description="ingest, watch, sync, compact or supervisor")]
     state: Annotated[
         State,
         Meta(
-            description="running; starting: it lives and has not spoken yet; silent: it lives and says nothing; gone: "
-            "it ended; never: it was never here; unreadable: its file is damaged"
+            description="running; starting: it lives and has not spoken yet; silent: it lives and says nothing; "
+            "resting: it did its work and ended; gone: it ended; never: it was never here; unreadable: its file is "
+            "damaged"
         ),
     ]
     pid: Annotated[int | None, Meta(description="its number, also when it is gone")] = None
@@ -88,6 +89,19 @@ class Archive(Struct, frozen=True, kw_only=True):
     last_problem: Annotated[str | None, Meta(description="the last problem since then; null: none")]
 
 
+class Compaction(Struct, frozen=True, kw_only=True):
+    """What `daedalus compact` says of its runs over the whole lake."""
+
+    last_success_age_s: Annotated[float | None, Meta(description="since one ended well; null: none has")]
+    again_s: Annotated[float | None, Meta(description="until the supervisor starts the next; null: unknown")]
+    took_s: Annotated[float, Meta(description="seconds that this one took")]
+    files: Annotated[int, Meta(description="that it replaced")]
+    made_files: Annotated[int, Meta(description="that it made of them")]
+    rows: Annotated[int, Meta(description="in those")]
+    last_problem: Annotated[str | None, Meta(description="the last problem since one ended well; null: none")]
+    last_exit: Annotated[str | None, Meta(description="how its process ended; null unless it is tried again for that")]
+
+
 class DiskUse(Struct, frozen=True, kw_only=True):
     """The disk that the lake is on."""
 
@@ -119,6 +133,7 @@ class Health(Struct, frozen=True, kw_only=True):
     journals: Annotated[Journals, Meta(description="see below")]
     watcher: Annotated[WatcherLag, Meta(description="see below")]
     archive: Annotated[Archive | None, Meta(description="see below; null: sync never ran here")]
+    compaction: Annotated[Compaction | None, Meta(description="see below; null: it never ran here")]
     disk: Annotated[DiskUse, Meta(description="see below")]
     machine: Annotated[Machine, Meta(description="see below")]
     clock_back_s: Annotated[float, Meta(description="how far state lies in the future: the clock was set back")]

@@ -13,11 +13,12 @@ from etl.watcher_state import WatcherState
 from ingestion.heartbeat import Heartbeat
 from scripts.health import state_files as files
 from scripts.health.backlog import days_left, growth_bytes_per_day, publications, watcher_lag
-from scripts.health.facts import Archive, Channel, DiskUse, Feed, Health, Journals, Machine, Process
+from scripts.health.facts import Archive, Channel, Compaction, DiskUse, Feed, Health, Journals, Machine, Process
 from scripts.living import living
 from scripts.supervisor import readings
 from shared.partitioning import Lake
 from shared.state_files import Found, Spoken, read
+from storage.compaction_state import CompactionState
 from storage.locks import collector_lock, owner_of, sync_lock, watcher_lock
 from storage.sync_state import SyncState
 
@@ -33,6 +34,7 @@ def look(lake: Lake, *, now_ns: int) -> Health:
     ingestion = read(state / "ingestion.json", Heartbeat)
     watcher = read(state / "watcher.json", WatcherState)
     sync = read(state / "sync.json", SyncState)
+    compaction = read(state / "compaction.json", CompactionState)
     supervisor = read(state / "supervisor.json", files.SupervisorSaid)
     positions = read(lake.refining / "positions.json", Positions)
     problems = {
@@ -41,6 +43,7 @@ def look(lake: Lake, *, now_ns: int) -> Health:
             ("ingestion.json", ingestion),
             ("watcher.json", watcher),
             ("sync.json", sync),
+            ("compaction.json", compaction),
             ("supervisor.json", supervisor),
             ("etl/positions.json", positions),
         )
@@ -51,11 +54,12 @@ def look(lake: Lake, *, now_ns: int) -> Health:
     others = [
         _process("watch", watcher, now_ns=now_ns),
         _process("sync", sync, now_ns=now_ns),
+        _compacting(compaction, now_ns=now_ns),
         _process("supervisor", supervisor, now_ns=now_ns, silent_after_s=_SILENT_S_MIN),
     ]
     said = ingestion.said or Heartbeat(pid=1, wall_ns=now_ns)
     is_live, read_to = capture.state == "running", positions.said or Positions()
-    spoken = (ingestion.said, watcher.said, sync.said, supervisor.said)
+    spoken = (ingestion.said, watcher.said, sync.said, compaction.said, supervisor.said)
     told_ns = [each.wall_ns for each in spoken if each] + [each.last_row_wall_ns for each in said.feeds.values()]
     newest_ns = max([*told_ns, (sync.said.last_success_wall_ns if sync.said else None) or 0])
     return Health(
@@ -70,6 +74,7 @@ def look(lake: Lake, *, now_ns: int) -> Health:
         journals=_journals(lake, said, now_ns=now_ns, is_live=is_live),
         watcher=watcher_lag(lake, read_to.logs, now_us=now_ns // 1000),
         archive=_archive(sync.said, now_ns=now_ns),
+        compaction=_compaction(compaction.said, supervisor.said, now_ns=now_ns),
         disk=_disk(lake, reserve_bytes=said.disk.reserve_bytes, now_us=now_ns // 1000),
         machine=_machine(readings.machine(_existing(lake.raw))),
         clock_back_s=_back_s(newest_ns, now_ns),
@@ -99,6 +104,14 @@ def _process(name: str, found: Found[Spoken], *, now_ns: int, silent_after_s: fl
     return _measured(Process(name=name, state="silent" if is_silent else "running", said_age_s=age_s), process, now_ns)
 
 
+def _compacting(found: Found[CompactionState], *, now_ns: int) -> Process:
+    """The one that ends when it has done its work."""
+    process = _process("compact", found, now_ns=now_ns)
+    if found.said is None or found.said.is_running:
+        return process
+    return Process(name="compact", state="resting", pid=found.said.pid, said_age_s=process.said_age_s)
+
+
 def _supervised(process: Process, lake: Lake, supervisor: files.SupervisorSaid | None, now_ns: int) -> Process:
     """The same with what others know: how often it was restarted, and one that lives and has not said anything yet."""
     child = supervisor.children.get(process.name) if supervisor else None
@@ -110,6 +123,8 @@ def _supervised(process: Process, lake: Lake, supervisor: files.SupervisorSaid |
         lives = next(filter(None, known), None)
         if lives:
             process = _measured(Process(name=process.name, state="starting"), lives, now_ns)
+        elif child and child.state == "resting":
+            process = replace(process, state="resting")
     return process if child is None else replace(process, restarts=child.restarts)
 
 
@@ -184,6 +199,30 @@ def _archive(said: SyncState | None, *, now_ns: int) -> Archive | None:
         downloaded_bytes=said.downloaded_bytes_total,
         last_success_age_s=_age_s(said.last_success_wall_ns, now_ns),
         last_problem=said.last_problem if is_after else None,
+    )
+
+
+def _compaction(
+    said: CompactionState | None, supervisor: files.SupervisorSaid | None, *, now_ns: int
+) -> Compaction | None:
+    is_cared_for = supervisor and living(supervisor.pid, seen_ns=supervisor.wall_ns, boot=supervisor.boot)
+    child = supervisor.children.get("compact") if supervisor and is_cared_for else None
+    if said is None and child is None:
+        return None
+    said = said or CompactionState(pid=1, wall_ns=now_ns)
+    is_after = (said.last_problem_wall_ns or 0) > (said.last_success_wall_ns or 0)
+    again_s = None
+    if supervisor and child and child.again_s is not None:
+        again_s = max(0.0, child.again_s - (now_ns - supervisor.wall_ns) / 1e9)
+    return Compaction(
+        last_success_age_s=_age_s(said.last_success_wall_ns, now_ns),
+        again_s=again_s,
+        took_s=said.took_s,
+        files=said.files,
+        made_files=said.made_files,
+        rows=said.rows,
+        last_problem=said.last_problem if is_after else None,
+        last_exit=str(child.last_exit) if child and child.state == "waiting" and child.last_exit else None,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from scripts.health.facts import Alarm, Archive, Channel, Feed, Health
+from scripts.health.facts import Alarm, Archive, Channel, Compaction, Feed, Health
 from scripts.health.verdict import ALARMS
 
 Sample: TypeAlias = tuple[tuple[str, ...], float | None]  # label values; a sample that is not known is left out
@@ -82,7 +82,7 @@ def _of(feed: Feed) -> tuple[str, str]:
 
 
 def _up(health: Health) -> Iterator[Sample]:
-    return (((each.name,), each.state == "running") for each in health.processes)
+    return (((each.name,), each.state == "running") for each in health.processes if each.state != "resting")
 
 
 def _started(health: Health) -> Iterator[Sample]:
@@ -111,8 +111,16 @@ def _of_archive(name: str, kind: Kind, meaning: str, value: Callable[[Archive], 
     return Metric(f"daedalus_sync_{name}", kind, meaning, (), samples)
 
 
+def _of_compaction(name: str, meaning: str, value: Callable[[Compaction], float | None]) -> Metric:
+    def samples(health: Health) -> Iterator[Sample]:
+        if health.compaction is not None:
+            yield (), value(health.compaction)
+
+    return Metric(f"daedalus_compaction_{name}", "gauge", meaning, (), samples)
+
+
 METRICS = (
-    Metric("daedalus_up", "gauge", "1 where the process runs and says so", ("process",), _up),
+    Metric("daedalus_up", "gauge", "1 where the process runs and says so; none where it rests", ("process",), _up),
     Metric("daedalus_start_time_seconds", "gauge", "when it started, seconds since 1970", ("process",), _started),
     Metric("daedalus_resident_memory_bytes", "gauge", "memory that it holds", ("process",), _memory),
     Metric("daedalus_restarts_total", "counter", "how often the supervisor started it anew", ("process",), _restarts),
@@ -151,6 +159,10 @@ METRICS = (
     _of_archive("uploaded_bytes_total", "counter", "since sync started", lambda it: it.uploaded_bytes),
     _of_archive("downloaded_files_total", "counter", "since sync started", lambda it: it.downloaded_files),
     _of_archive("downloaded_bytes_total", "counter", "since sync started", lambda it: it.downloaded_bytes),
+    _of_compaction("success_age_seconds", "since a run ended well", lambda it: it.last_success_age_s),
+    _of_compaction("duration_seconds", "of the last run that ended well", lambda it: it.took_s),
+    _of_compaction("replaced_files", "by that run", lambda it: it.files),
+    _of_compaction("made_files", "by that run, in their place", lambda it: it.made_files),
     _gauge("disk_free_bytes", "free on the lake's disk", lambda it: it.disk.free_bytes),
     _gauge("disk_size_bytes", "its size", lambda it: it.disk.total_bytes),
     _gauge("disk_growth_bytes_per_second", "what is published, over days", _growth),

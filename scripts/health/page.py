@@ -18,6 +18,7 @@ _STRUCTS: tuple[type[Struct], ...] = (
     facts.Journals,
     facts.WatcherLag,
     facts.Archive,
+    facts.Compaction,
     facts.DiskUse,
     facts.Machine,
     facts.Alarm,

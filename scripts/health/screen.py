@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.amounts import size_of
-from scripts.health.facts import Alarm, Archive, Channel, DiskUse, Health, Journals, Machine, Process
+from scripts.health.facts import Alarm, Archive, Channel, Compaction, DiskUse, Health, Journals, Machine, Process
 from scripts.health.verdict import waiting
 from scripts.moments import lasted
 from shared.clock import utc_from_us
@@ -46,7 +46,7 @@ def _alarms(alarms: Sequence[Alarm]) -> Table:
 def _processes(health: Health) -> Table:
     table = _table("process", "state", "pid", "up", "memory", "restarts", gap=2)
     for each in health.processes:
-        style = {"running": "", "never": "dim"}.get(each.state, "red")
+        style = {"running": "", "resting": "", "never": "dim"}.get(each.state, "red")
         memory = f"{each.memory_mb:,.0f} MB" if each.memory_mb is not None else _NOTHING
         restarts = _NOTHING if each.restarts is None else f"{each.restarts:,}"
         pid = str(each.pid) if each.is_alive else _NOTHING
@@ -107,6 +107,7 @@ def _facts(health: Health) -> Table:
         ("journal", _journals(health.journals)),
         ("watcher", _watcher(health)),
         ("archive", _archive(health.archive)),
+        ("compaction", _compaction(health.compaction)),
         ("disk", _disk(health.disk)),
         ("machine", _machine(health.machine)),
     ):
@@ -158,6 +159,20 @@ def _archive(archive: Archive | None) -> str:
     if archive.backlog_files is None or archive.backlog_bytes is None:
         return f"what waits is not known yet; {last}{problem}"
     return f"{waiting(archive.backlog_files, 'file')}, {size_of(archive.backlog_bytes)}; {last}{problem}"
+
+
+def _compaction(compaction: Compaction | None) -> str:
+    if compaction is None:
+        return "none: compact never ran here"
+    age_s, parts = compaction.last_success_age_s, ["no run has ended well yet"]
+    if age_s is not None:
+        done = f"{compaction.files:,} files became {compaction.made_files:,} in {_span(compaction.took_s)}"
+        parts = [f"last run ended {_span(age_s)} ago: {done if compaction.files else 'there was nothing to do'}"]
+    if compaction.last_exit:
+        parts.append(f"the last try ended with {compaction.last_exit}")
+    if compaction.again_s is not None:
+        parts.append(f"next in {_span(compaction.again_s)}")
+    return "; ".join(parts)
 
 
 def _disk(disk: DiskUse) -> str:

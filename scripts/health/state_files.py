@@ -11,6 +11,7 @@ class ChildSaid(Struct, frozen=True):
     pid: Pid | None = None
     state: str = "off"
     started_wall_ns: int | None = None
+    again_s: float | None = None
     restarts: int = 0
     last_exit: int | str | None = None
 

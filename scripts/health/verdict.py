@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from config.config import Settings
 from scripts.health.facts import Alarm, Health
 from scripts.moments import lasted
+from scripts.supervisor.orders import children_of, has_archive
 
 _QUEUE_CRITICAL_PERCENT = 95.0
 _DISK_CRITICAL_DAYS = 1.0
@@ -27,6 +28,7 @@ ALARMS = {
     "watcher_late": "published files wait for the watcher for `health.watcher_lag_max_s`",
     "sync": "synchronisation does not run",
     "sync_late": "the archive is `health.sync_lag_max_s` behind",
+    "compaction": "`daedalus compact` could not do everything, or has not ended well for two intervals and an hour",
     "supervisor": "the supervisor was here and is gone, or says nothing",
     "memory": "a process holds more than `supervisor.memory_warning_mb`; critical: `supervisor.memory_critical_mb`",
     "temperature": "the processor is hotter than `health.temperature_max_c`",
@@ -53,6 +55,7 @@ class Limits:
     queue_percent: float
     watcher_lag_s: float
     sync_lag_s: float
+    compaction_lag_s: float
     disk_days: float
     temperature_c: float
     memory_warning_mb: float
@@ -62,15 +65,16 @@ class Limits:
 def limits_of(settings: Settings) -> Limits:
     """The limits that the settings name."""
     health, supervisor = settings.health, settings.supervisor
-    has_archive, retention = settings.storage.archive.type != "local", settings.retention
+    retention = settings.retention
     removes = retention.keep_days is not None or retention.lake_max_gb is not None
-    stays_small = has_archive and settings.sync.delete_after_verify and removes
+    stays_small = has_archive(settings) and settings.sync.delete_after_verify and removes
     return Limits(
-        expected=frozenset(name for name in supervisor.children if name != "sync" or has_archive),
+        expected=frozenset(children_of(settings)),
         message_age_s=health.message_age_max_s,
         queue_percent=health.queue_percent_max,
         watcher_lag_s=health.watcher_lag_max_s,
         sync_lag_s=health.sync_lag_max_s,
+        compaction_lag_s=2 * settings.compaction.interval_hours * 3600 + 3600,
         disk_days=0.0 if stays_small else health.disk_days_min,  # growth knows nothing of what is removed
         temperature_c=health.temperature_max_c,
         memory_warning_mb=supervisor.memory_warning_mb,
@@ -148,6 +152,8 @@ def _refining(health: Health, limits: Limits) -> Iterator[Alarm]:
         if not sync.is_alive:
             yield Alarm(name="sync", level="warning", text=_not_running(health, "sync"))
         yield from _archive(health, limits)
+    if "compact" in limits.expected:
+        yield from _compaction(health, limits)
     if supervisor.state in {"gone", "silent", "unreadable"}:
         yield Alarm(name="supervisor", level="warning", text=_not_running(health, "supervisor"))
 
@@ -165,6 +171,21 @@ def _archive(health: Health, limits: Limits) -> Iterator[Alarm]:
     files = f", {waiting(archive.backlog_files, 'file')}" if archive.backlog_files is not None else ""
     text = f"the archive is {lasted(age_s)} behind{files}{why}: nothing is removed here before it is there"
     yield Alarm(name="sync_late", level="warning", text=text)
+
+
+def _compaction(health: Health, limits: Limits) -> Iterator[Alarm]:
+    compaction = health.compaction
+    if compaction is None:
+        return
+    age_s = compaction.last_success_age_s
+    if age_s is None:
+        age_s = health.process("supervisor").up_s
+    if compaction.last_problem:
+        text = f"compaction could not do everything: {compaction.last_problem[:300]}"
+        yield Alarm(name="compaction", level="warning", text=text)
+    elif age_s is not None and age_s > limits.compaction_lag_s and not health.process("compact").is_alive:
+        text = f"compaction has not ended well for {lasted(age_s)}: small files gather; see the log of compact"
+        yield Alarm(name="compaction", level="warning", text=text)
 
 
 def _machine(health: Health, limits: Limits) -> Iterator[Alarm]:

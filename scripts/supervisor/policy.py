@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, TypeAlias
 
-State: TypeAlias = Literal["waiting", "running", "stopping", "off"]
+State: TypeAlias = Literal["waiting", "running", "stopping", "resting", "off"]
 START_S_MAX = 3600.0  # a recovery may read gigabytes from a slow card; one that was killed would only begin again
 _STEADY = 10  # times a pause; a child that did well for so long is thought well again
 _PATIENCE_MAX = 8  # times `stale_after_s`
+_FIRST_REST_S_MAX = 600.0  # recovery and the watcher's first look after a start have the machine for themselves
+_DONE = {"code 0", "code 1"}  # 1: all was done that could be, and something is left that another try would leave too
 _WARN_AGAIN = 0.9  # of the warning level; below it, the next warning is news
 
 
@@ -29,6 +31,7 @@ class Limits:
     memory_warning_mb: float
     memory_critical_mb: float
     stale_after_s: float | None  # None: this child does not tell how fresh its data is
+    rest_s: float | None = None  # of a child that does one thing and ends, until it does it again; None: it never ends
 
 
 class ChildPolicy:
@@ -36,17 +39,17 @@ class ChildPolicy:
 
     A child that ends is started anew after a pause that doubles with each end, up to a bound. One whose data stays away
     is ended too, and then the patience doubles, up to eight times: a market may be quiet and a network down for
-    hours, and what a first restart has not mended, another one seldom does.
+    hours, and what a first restart has not mended, another one seldom does. One that has done what it does rests.
     """
 
     def __init__(self, limits: Limits, *, now_s: float) -> None:
         self.limits = limits
-        self.state: State = "waiting"
+        self.state: State = "waiting" if limits.rest_s is None else "resting"
         self.restarts = 0
         self.last_exit: str | None = None
         self.is_ready = False
         self.fed_s: float | None = None
-        self._start_s = now_s  # when it may be started, then when it was
+        self._start_s = now_s + min(_FIRST_REST_S_MAX, limits.rest_s or 0.0)  # may be started, then when it was
         self._asked_s = 0.0  # to stop
         self.reason = ""  # of a stop that we asked for
         self.is_final = False
@@ -59,7 +62,7 @@ class ChildPolicy:
     def decide(self, now_s: float) -> Action | None:
         """What to do now."""
         match self.state:
-            case "waiting" if now_s >= self._start_s:
+            case "waiting" | "resting" if now_s >= self._start_s:
                 return Action.START
             case "running" if reason := self._trouble(now_s):
                 self._stales += self._is_stale(now_s)
@@ -123,9 +126,13 @@ class ChildPolicy:
     def ended(self, now_s: float, how: str) -> None:
         """The process is gone."""
         self.last_exit = f"{how} ({self.reason})" if self.reason else how
+        is_done = self.limits.rest_s is not None and self.last_exit in _DONE
         lived_s, self.reason, self.is_ready, self.fed_s = now_s - self._start_s, "", False, None
         if self.is_final:
             self.state = "off"
+            return
+        if is_done:
+            self.state, self._start_s, self._ends = "resting", now_s + (self.limits.rest_s or 0.0), 0
             return
         if lived_s >= _STEADY * self.limits.restart_delay_max_s:
             self._ends = min(self._ends, 0)
@@ -138,7 +145,7 @@ class ChildPolicy:
 
     def waits_s(self, now_s: float) -> float | None:
         """How long until it is started, where it waits for that."""
-        return round(max(0.0, self._start_s - now_s), 1) if self.state == "waiting" else None
+        return round(max(0.0, self._start_s - now_s), 1) if self.state in ("waiting", "resting") else None
 
     @property
     def _patience_s(self) -> float:
@@ -163,7 +170,7 @@ class ChildPolicy:
         if self.state == "running":
             self._ask(reason, now_s)
             return Action.TERMINATE
-        if self.state == "waiting":
+        if self.state in ("waiting", "resting"):
             self.state, self._start_s = ("off" if self.is_final else "waiting"), now_s
         return None
 
@@ -174,7 +181,7 @@ class ChildPolicy:
 def next_to_stop(states: dict[str, State], order: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
     """Those whose turn it is to end: the first group of `order` that is not gone as a whole; empty when all are.
 
-    >>> next_to_stop({"ingest": "off", "watch": "running"}, (("ingest",), ("watch",), ("sync",)))
+    >>> next_to_stop({"ingest": "off", "watch": "running"}, (("ingest", "compact"), ("watch",), ("sync",)))
     ('watch',)
     """
     for group in order:

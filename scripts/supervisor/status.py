@@ -34,7 +34,7 @@ def said_of(said: Mapping[str, Any], *, now_ns: int, lives: Callable[[int], bool
         head = f"supervisor runs as pid {said['pid']}"
     children = said["children"]
     there = {name for name, child in children.items() if child["pid"] and lives(child["pid"])}
-    is_well = all(name in there or child["state"] == "off" for name, child in children.items())
+    is_well = all(name in there or child["state"] in ("resting", "off") for name, child in children.items())
     lines = [f"  {name}: {', '.join(_child(children[name], now_ns, name in there, is_alive))}" for name in children]
     return [head, *lines, *_machine(said["machine"])], is_well and is_alive and is_fresh
 
@@ -42,7 +42,9 @@ def said_of(said: Mapping[str, Any], *, now_ns: int, lives: Callable[[int], bool
 def _child(child: Mapping[str, Any], now_ns: int, is_there: bool, is_cared_for: bool) -> Iterator[str]:
     """What there is to say of a child; of one that is gone, how it was last seen."""
     if not is_there:
-        yield child["state"] if is_cared_for and not child["pid"] else "gone"
+        yield "gone" if child["pid"] else child["state"] if is_cared_for else "does not run"
+        if is_cared_for and child.get("again_s") is not None:  # a supervisor of before does not say it
+            yield f"again in {_ago(child['again_s'])}"
         if child["pid"]:
             yield f"it was {child['state']} as pid {child['pid']}"
     else:
@@ -54,6 +56,8 @@ def _child(child: Mapping[str, Any], now_ns: int, is_there: bool, is_cared_for: 
         yield f"data {_ago((now_ns - child['fed_wall_ns']) / 1e9)} ago"
     if child["restarts"]:
         yield f"{child['restarts']} restarts, the last end: {child['last_exit']}"
+    elif child["state"] == "resting" and child["last_exit"]:
+        yield f"the last end: {child['last_exit']}"
 
 
 def _machine(machine: Mapping[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from config.alongside import Supervisor
 
 UNIT = "daedalus.service"
 TEMPLATE = Path(__file__).parents[1] / UNIT
-_ENDINGS = 4  # ingest, watch, sync, and sync's last pass, one after the other
+_ENDINGS = 4  # ingest with compact, watch, sync, and sync's last pass, one after the other
 _SLACK_S = 15.0
 _WATCHDOG_S_MIN = 1800.0
 _WATCHDOG_PATIENCES = 15  # the supervisor itself waits up to eight for one collector

@@ -42,8 +42,7 @@ class Ward:
         if self._child and (how := self._child.ended()) is not None:
             self._child = self._weight = None
             self.policy.ended(now_s, how)
-            again_s = self.policy.waits_s(now_s)
-            self._tell("ended", how=self.policy.last_exit, again_in_s=again_s)
+            self._tell("ended", how=self.policy.last_exit, again_in_s=self.policy.waits_s(now_s))
         self._do(self.policy.decide(now_s), ear, now_s)
 
     def hear(self, lines: list[str]) -> bool:
@@ -88,6 +87,7 @@ class Ward:
             "pid": self.pid,
             "state": self.policy.state,
             "started_wall_ns": self._started_wall_ns if self._child else None,
+            "again_s": self.policy.waits_s(time.monotonic()),
             "restarts": self.policy.restarts,
             "last_exit": self.policy.last_exit,
             "memory_mb": self._weight.memory_mb if self._weight else None,
@@ -115,4 +115,5 @@ class Ward:
             self._child.send(_SIGNALS[action])
 
     def _tell(self, event: str, **facts: Any) -> None:
-        (self._log.info if self.policy.is_final else self._log.warning)(event, **facts)
+        is_usual = self.policy.is_final or self.policy.state == "resting"
+        (self._log.info if is_usual else self._log.warning)(event, **facts)

@@ -1,13 +1,22 @@
 """`daedalus compact` at the prompt: what it prints, refuses, and leaves alone."""
 
+import json
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from scripts.cli import main
+from scripts.compact_state import ended_by_signals
 from shared.partitioning import Lake
+from storage.compaction import Compactor
+from storage.compaction_log import Compacted
+from storage.compaction_plan import Merge
+from storage.compaction_state import CompactionState
 from storage.lake import scan
 from storage.locks import hold, maintenance_lock
 from tests.small_disk import small_disk  # noqa: F401
@@ -93,6 +102,79 @@ def test_two_at_once_are_told_who_is_at_work(lake, capsys):
     assert code == 2
     assert "in use by pid" in lines[0]
     assert files(lake)
+
+
+def said_of(lake: Lake) -> CompactionState:
+    return msgspec.json.decode((lake.state / "compaction.json").read_bytes(), type=CompactionState)
+
+
+def test_a_run_says_what_came_of_it(lake, capsys):
+    path = min(lake.ready.glob("*/ticker/*/symbol=BTC-USD/*/*/*/*/*"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    compact(lake, capsys)
+    said = said_of(lake)
+    assert (said.pid, said.is_running, said.last_success_wall_ns) == (os.getpid(), False, None)
+    assert str(path) in (said.last_problem or "")
+    path.write_bytes(whole)
+    compact(lake, capsys)
+    well = said_of(lake)
+    assert (well.files, well.made_files, well.rows) == (4, 1, scan(lake, "ticker").collect().height)
+    assert (well.last_success_wall_ns or 0) > (well.last_problem_wall_ns or 0) > 0
+    compact(lake, capsys, "--table", "ticker")
+    assert said_of(lake) == well, "a part of the lake is not the lake"
+
+
+def test_what_ends_a_run_is_its_problem(lake, capsys, monkeypatch):
+    monkeypatch.setattr("storage.compaction.disk_usage", lambda _: shutil.disk_usage("/")._replace(free=0))
+    code, (line,) = compact(lake, capsys)
+    said = said_of(lake)
+    assert (code, line, said.is_running) == (2, f"error: {said.last_problem}", False)
+    assert "0 MB free" in (said.last_problem or "")
+
+
+def test_for_a_service_it_is_a_line_of_the_log(lake, capsys):
+    before = len(files(lake))
+    code, (line,) = compact(lake, capsys, "--log-format", "json")
+    said = json.loads(line)
+    assert (code, said["event"], said["files_before"], said["files_after"]) == (0, "compacted", before, 10)
+    code, (line,) = compact(lake, capsys, "--log-format", "json")
+    assert (code, json.loads(line)["event"]) == (0, "nothing to compact")
+    path = min(lake.daily.glob("*/trades/*/*/*/*/*/*"))
+    shutil.copytree(path.parent, lake.ready / path.parent.relative_to(lake.daily) / "hour=22")
+    path.write_bytes(b"nonsense")
+    code, lines = compact(lake, capsys, "--log-format", "json")
+    assert code == 1
+    assert [json.loads(line)["event"] for line in lines] == ["not compacted", "nothing to compact"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_asks_it_to_end_is_heard_and_who_asks_twice_need_not_wait(number):
+    before = signal.getsignal(number)
+    with ended_by_signals() as check:
+        check()
+        os.kill(os.getpid(), number)
+        assert signal.getsignal(number) is before
+        with pytest.raises(KeyboardInterrupt):
+            check()
+    with ended_by_signals() as check:
+        check()
+    assert signal.getsignal(number) is before
+
+
+def test_a_run_that_is_asked_to_end_has_neither_done_its_work_nor_failed(lake, capsys, monkeypatch):
+    made = Compactor.compact
+
+    def asked_then(compactor: Compactor, merge: Merge) -> Compacted:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return made(compactor, merge)
+
+    monkeypatch.setattr(Compactor, "compact", asked_then)
+    code, lines = compact(lake, capsys)
+    said = said_of(lake)
+    assert (code, lines) == (130, [])
+    assert (said.is_running, said.last_success_wall_ns, said.last_problem) == (False, None, None)
+    assert not [path for path in lake.staging.rglob("*") if path.is_file()]
 
 
 def test_ndjson_stays_and_is_counted(tmp_path, capsys):

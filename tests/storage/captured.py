@@ -24,12 +24,12 @@ def trade(number: int, us: int, symbol: str = "BTC-USD") -> Trade:
 class Capturing:
     """One collector run, driven by hand."""
 
-    def __init__(self, lake: Lake, clock: StepClock, *, raw_format: str = "parquet") -> None:
-        self.clock = clock
+    def __init__(self, lake: Lake, clock: StepClock, *, raw_format: str = "parquet", exchange: str = EXCHANGE) -> None:
+        self.clock, self.exchange = clock, exchange
         self.epoch = next_epoch(lake, clock.wall_ns(), 1)
         options = WriterOptions(segments=SegmentOptions(raw_format=raw_format))
         self.writer = StreamingParquetWriter(lake, options, epoch=self.epoch, clock=clock, disk=Disk(durable=False))
-        self.feed = Feed("native", EXCHANGE, self.epoch)
+        self.feed = Feed("native", exchange, self.epoch)
         self.feed.resume(self.writer.tails, started_us=clock.wall_ns() // 1000)
         self.rows([self.feed.event("start", "boot x", at_us=self.us)])
 
@@ -42,7 +42,7 @@ class Capturing:
         self.clock.now_ns += 1_000_000
         numbered, seqs = self.feed.number(rows, self.us)
         wall_ns, mono_ns = self.clock.wall_ns(), self.clock.mono_ns()
-        self.writer.append([Capture("native", EXCHANGE, wall_ns, mono_ns, numbered, seqs)])
+        self.writer.append([Capture("native", self.exchange, wall_ns, mono_ns, numbered, seqs)])
 
     def trades(self, first: int, last: int, symbol: str = "BTC-USD") -> None:
         """Put trades of these ids, each a capture."""

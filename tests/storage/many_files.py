@@ -15,17 +15,19 @@ from storage.compaction_plan import Rules, planned, survey
 from storage.lake import scan, tables
 from storage.published import Published, log_paths, read_log
 from tests.ingestion.writers.lake_rows import StepClock
-from tests.storage.captured import HOUR_NS, Capturing
+from tests.storage.captured import EXCHANGE, HOUR_NS, Capturing
 
 RULES = Rules(now=datetime(2026, 6, 20, tzinfo=UTC))
 BEGIN_NS = 1_780_005_600_000_000_000  # 2026-05-28 22:00:00
 
 
-def many_files(folder: Path, *, hours: int = 4, files_an_hour: int = 3, rows: int = 4) -> Lake:
+def many_files(
+    folder: Path, *, hours: int = 4, files_an_hour: int = 3, rows: int = 4, exchange: str = EXCHANGE
+) -> Lake:
     """Two runs over hours around a midnight; each hour of a run has some files of trades and tickers."""
     lake, clock, number = Lake.under(folder), StepClock(BEGIN_NS), 0
     for part in range(2):
-        run = Capturing(lake, clock)
+        run = Capturing(lake, clock, exchange=exchange)
         for _ in range(hours // 2):
             begun = clock.now_ns
             for _ in range(files_an_hour):

@@ -217,6 +217,41 @@ def test_a_full_disk_in_the_middle_is_one_line_and_leaves_what_was(original, sma
     assert expected.same(view(lake))
 
 
+def test_a_run_that_is_asked_to_end_leaves_whole_files_only(original, lake):
+    """At each moment at which it asks: what was committed is done, of what was not nothing is left."""
+    expected, asked = view(lake), 0
+
+    def ends_at(last_asked: int) -> bool:
+        nonlocal asked
+        asked = 0
+
+        def check() -> None:
+            nonlocal asked
+            asked += 1
+            if asked == last_asked:
+                raise KeyboardInterrupt
+
+        compactor = Compactor(lake, MadeOptions(), disk=Disk(durable=False), check=check)
+        try:
+            for merge in planned(survey(lake), RULES):
+                compactor.compact(merge)
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    moments = 0
+    while ends_at(moments + 1):
+        moments += 1
+        made, committed = [*lake.daily.rglob("*.parquet")], last(lake)
+        assert not [path for path in lake.staging.rglob("*") if path.is_file()]
+        assert not made or committed
+        assert expected.same(view(lake))
+        shutil.rmtree(lake.raw)
+        shutil.copytree(original.raw, lake.raw)
+    assert moments > 40
+    assert expected.same(view(lake))
+
+
 def test_room_that_capture_needs_is_left(lake):
     (merge, *_) = planned(survey(lake), RULES)
     compactor = Compactor(lake, MadeOptions(reserve_bytes=1 << 60), disk=Disk(durable=False))

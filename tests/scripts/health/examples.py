@@ -6,8 +6,10 @@ from msgspec.structs import replace
 
 from config.config import Settings
 from scripts.health.facts import (
+    PROCESSES,
     Archive,
     Channel,
+    Compaction,
     DiskUse,
     Feed,
     Health,
@@ -62,7 +64,7 @@ def healthy() -> Health:
         host="pi4",
         wall_ns=1_795_289_516_787_716_157,
         lake="/var/lib/daedalus/raw",
-        processes=[process(name) for name in ("ingest", "watch", "sync", "supervisor")],
+        processes=[process(name) for name in PROCESSES],
         feeds=feeds,
         queue_percent=0.4,
         sacrifice_level=0,
@@ -78,6 +80,16 @@ def healthy() -> Health:
             downloaded_bytes=0,
             last_success_age_s=35.0,
             last_problem=None,
+        ),
+        compaction=Compaction(
+            last_success_age_s=7_260.0,
+            again_s=14_340.0,
+            took_s=63.0,
+            files=2_880,
+            made_files=10,
+            rows=998_640,
+            last_problem=None,
+            last_exit=None,
         ),
         disk=DiskUse(free_bytes=41_000_000_000, total_bytes=62_000_000_000, growth_bytes_per_day=1.3e9, days_left=31.2),
         machine=Machine(temperature_c=54.0, throttled=None, memory_available_mb=2_911.0),

@@ -173,7 +173,7 @@ def test_a_watcher_may_be_busy_for_long(lake: Lake) -> None:
     [b"", b"{", b'{"pid": 12', b"[1, 2]", b"null", b"\xff\xfe\x00", b'{"pid": -4, "wall_ns": 1}', b'{"pid": "x"}'],
     ids=["empty", "half", "cut", "a list", "null", "binary", "no number", "a text"],
 )
-@pytest.mark.parametrize("name", ["ingestion.json", "watcher.json", "sync.json", "supervisor.json"])
+@pytest.mark.parametrize("name", ["ingestion.json", "watcher.json", "sync.json", "compaction.json", "supervisor.json"])
 def test_a_damaged_file_is_said_and_stops_nothing(lake: Lake, name: str, content: bytes) -> None:
     (lake.state / name).write_bytes(content)
     health = seen(lake)
@@ -248,6 +248,43 @@ def test_the_archive_as_sync_says_it(lake: Lake) -> None:
     archive = seen(lake).archive
     assert archive
     assert archive.last_problem is None
+
+
+def test_compaction_as_it_says_it(lake: Lake, ended: int) -> None:
+    now_ns = time.time_ns()
+    done: dict[str, Any] = {"files": 12, "made_files": 3, "rows": 99, "took_s": 4.5}
+    say(lake, "compaction.json", ago_s=50, last_success_wall_ns=now_ns - 50 * 10**9, **done)
+    health = seen(lake)
+    assert states(health)["compact"] == "resting", "whatever process has its number now"
+    found = health.compaction
+    assert found
+    assert (found.files, found.made_files, found.rows, found.took_s) == (12, 3, 99, 4.5)
+    assert found.last_success_age_s == pytest.approx(50, abs=60)
+    assert (found.last_problem, found.last_exit, found.again_s) == (None, None, None)
+    say(lake, "compaction.json", is_running=True, last_problem="no room", last_problem_wall_ns=now_ns, **done)
+    health = seen(lake)
+    assert states(health)["compact"] == "running"
+    assert health.compaction
+    assert health.compaction.last_problem == "no room"
+    say(lake, "compaction.json", pid=ended, is_running=True)
+    assert states(seen(lake))["compact"] == "gone"
+
+
+def test_compaction_as_the_supervisor_sees_it(lake: Lake, ended: int) -> None:
+    child: dict[str, Any] = {"state": "resting", "again_s": 600.0}
+    say(lake, "supervisor.json", ago_s=3, children={"compact": child})
+    health = seen(lake)
+    assert states(health)["compact"] == "resting", "its first time is still to come"
+    assert health.compaction
+    assert health.compaction.last_success_age_s is None
+    assert health.compaction.again_s == pytest.approx(597, abs=2)
+    child |= {"state": "waiting", "again_s": 4.0, "last_exit": "code 2", "restarts": 3}
+    say(lake, "supervisor.json", children={"compact": child})
+    health = seen(lake)
+    assert health.compaction
+    assert (health.compaction.last_exit, health.process("compact").restarts) == ("code 2", 3)
+    say(lake, "supervisor.json", pid=ended, children={"compact": child})
+    assert seen(lake).compaction is None, "nobody will start it"
 
 
 def test_the_machine_of_now(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,8 @@ def test_the_values_of_a_machine_that_is_well() -> None:
     assert found["daedalus_disk_left_seconds",] == 31.2 * 86_400
     assert found["daedalus_resident_memory_bytes", "watch"] == 200 * 2**20
     assert found["daedalus_sync_backlog_files",] == 12
+    assert found["daedalus_compaction_success_age_seconds",] == 7_260
+    assert (found["daedalus_compaction_replaced_files",], found["daedalus_compaction_made_files",]) == (2_880, 10)
     assert found["daedalus_alarms", "capture", "critical"] == 0
 
 
@@ -61,6 +63,12 @@ def test_of_what_does_not_run_nothing_is_repeated() -> None:
     absent = ("daedalus_queue_fill_ratio", "daedalus_sync_backlog_files")
     assert not [key for key in found if key[0] in absent]
     assert ("daedalus_resident_memory_bytes", "ingest") not in found
+
+
+def test_one_that_rests_is_neither_up_nor_down() -> None:
+    found = samples(with_process(healthy(), "compact", "resting"))
+    assert ("daedalus_up", "compact") not in found
+    assert found["daedalus_up", "sync"] == 1
 
 
 def test_alarms_are_counted_by_kind_and_level() -> None:

@@ -71,6 +71,22 @@ def test_a_watcher_that_has_just_started_has_ended_no_pass() -> None:
     assert "has read all that is published; no pass has ended yet" in text
 
 
+def test_what_compaction_did_last() -> None:
+    health = with_process(healthy(), "compact", "resting")
+    assert health.compaction
+    text = shown(health, columns=100)
+    words = "last run ended 2 h 1 min ago: 2,880 files became 10 in 1 min 3 s; next in 3 h 59 min"
+    assert f"compaction  {words}" in text
+    assert [line.split()[:3] for line in text.splitlines() if line.startswith("compact ")] == [
+        ["compact", "resting", "-"]
+    ]
+    new = replace(health.compaction, last_success_age_s=None, last_exit="code 2", again_s=4.0)
+    text = shown(replace(health, compaction=new), columns=100)
+    assert "no run has ended well yet; the last try ended with code 2; next in 4.0 s" in text
+    idle = replace(health.compaction, files=0, made_files=0, took_s=1.4, again_s=None)
+    assert "ago: there was nothing to do" in shown(replace(health, compaction=idle), columns=100)
+
+
 def test_names_are_shown_as_they_are() -> None:
     health = healthy()
     odd = replace(health.feeds[0], name="native:[red]odd[/]")

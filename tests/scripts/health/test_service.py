@@ -141,7 +141,7 @@ def test_the_fields_of_the_line() -> None:
         "sync_files": 12,
         "disk_free_gb": 41.0,
         "disk_days": 31.2,
-        "memory_mb": {"ingest": 200.0, "watch": 200.0, "sync": 200.0, "supervisor": 200.0},
+        "memory_mb": {"ingest": 200.0, "watch": 200.0, "sync": 200.0, "compact": 200.0, "supervisor": 200.0},
         "alarms": [],
     }
 

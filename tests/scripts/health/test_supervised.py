@@ -1,4 +1,4 @@
-"""All together: a supervisor with three children, seen by status, by Prometheus, and by whoever reads logs."""
+"""All together: a supervisor with all its children, seen by status, by Prometheus, and by whoever reads logs."""
 
 import json
 import os
@@ -21,6 +21,7 @@ coinbase: {{symbols: [BTC-USD], ws_url: "{url}"}}
 ingestion: {{segment_max_seconds: 1, disk_reserve_mb: 0}}
 etl: {{poll_interval_s: 0.5}}
 sync: {{interval_s: 1}}
+compaction: {{interval_hours: 0.002}}
 supervisor: {{restart_delay_s: 0.2}}
 health: {{metrics_address: "127.0.0.1:0", statistics_interval_s: 1}}
 storage:
@@ -28,6 +29,7 @@ storage:
   paths: {{raw_dir: "{root}/raw", processed_dir: "{root}/processed", state_dir: "{root}/state"}}
 """
 
+AT_WORK = ("ingest", "watch", "sync", "supervisor")
 TRADES = 'daedalus_rows_total{exchange="coinbaseadvanced",source="native",table="trades"}'
 
 
@@ -63,13 +65,15 @@ def test_a_supervised_machine_tells_the_truth_of_itself(config: str, tmp_path: P
     with log.open("wb") as file:
         supervisor = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
     try:
-        until(lambda: set(states(config).values()) == {"running"})
+        until(lambda: {states(config)[name] for name in AT_WORK} == {"running"})
         until(lambda: TRADES in scraped(log))  # a process runs before its first row
         found = as_json(config)[1]
         assert found["feeds"][0]["channels"]
         assert found["archive"]["last_success_age_s"] is not None or found["archive"]["backlog_files"] >= 0
         text = scraped(log)
-        assert all(f'daedalus_up{{process="{name}"}} 1.0' in text for name in ("ingest", "watch", "sync", "supervisor"))
+        assert all(f'daedalus_up{{process="{name}"}} 1.0' in text for name in AT_WORK)
+        until(lambda: "daedalus_compaction_success_age_seconds " in scraped(log))
+        assert as_json(config)[1]["compaction"]["last_problem"] is None
         pid = next(each["pid"] for each in found["processes"] if each["name"] == "ingest")
         os.kill(pid, signal.SIGKILL)
         until(lambda: 'daedalus_restarts_total{process="ingest"} 1.0' in scraped(log))
@@ -83,7 +87,9 @@ def test_a_supervised_machine_tells_the_truth_of_itself(config: str, tmp_path: P
     logged = lines(log)
     assert log.read_bytes().endswith(b"\n")
     assert all({"timestamp", "level", "event"} <= line.keys() for line in logged)
-    assert {"supervisor", "health", "ingest", "collector"} <= {line["log"] for line in logged if "log" in line}
+    assert {"supervisor", "health", "ingest", "collector", "compact"} <= {
+        line["log"] for line in logged if "log" in line
+    }
     assert as_json(config)[1]["level"] == "critical"
 
 

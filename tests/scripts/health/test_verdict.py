@@ -40,6 +40,19 @@ def late_archive(health: Health) -> Health:
     return replace(health, archive=replace(health.archive, last_success_age_s=7201.0, last_problem=problem))
 
 
+def failed_compaction(health: Health) -> Health:
+    assert health.compaction
+    problem = "/lake/a.parquet: it cannot be read. Try `daedalus check --deep`"
+    return replace(health, compaction=replace(health.compaction, last_problem=problem))
+
+
+def resting_since(health: Health, age_s: float | None) -> Health:
+    """The supervisor of these machines is up for 25 hours."""
+    assert health.compaction
+    health = with_process(health, "compact", "resting")
+    return replace(health, compaction=replace(health.compaction, last_success_age_s=age_s))
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -62,6 +75,9 @@ def late_archive(health: Health) -> Health:
         (lambda h: replace(h, journals=replace(h.journals, waiting=1, seal_lag_s=901.0)), ("seal_late", "", "warning")),
         (lambda h: replace(h, watcher=replace(h.watcher, files=3, lag_s=3601.0)), ("watcher_late", "", "warning")),
         (late_archive, ("sync_late", "", "warning")),
+        (failed_compaction, ("compaction", "", "warning")),
+        (lambda h: resting_since(h, 13 * 3600.0 + 1), ("compaction", "", "warning")),
+        (lambda h: resting_since(h, None), ("compaction", "", "warning")),
         (lambda h: replace(h, machine=replace(h.machine, temperature_c=80.5)), ("temperature", "", "warning")),
         (lambda h: replace(h, machine=replace(h.machine, throttled="under-voltage")), ("throttled", "", "warning")),
         (lambda h: replace(h, clock_back_s=7200.0), ("clock", "", "warning")),
@@ -80,14 +96,29 @@ def test_every_kind_of_alarm_is_explained() -> None:
 
 def test_what_is_not_expected_here_may_be_missing() -> None:
     health = healthy()
-    for name in ("ingest", "watch", "sync", "supervisor"):
+    for name in PROCESSES:
         health = with_process(health, name, "never")
-    health = replace(health, watcher=replace(health.watcher, files=9, lag_s=1e6), archive=None)
+    health = replace(health, watcher=replace(health.watcher, files=9, lag_s=1e6), archive=None, compaction=None)
     assert found(health, dataclasses.replace(limits(), expected=frozenset())) == []
 
 
 def test_without_an_archive_no_sync_is_expected() -> None:
-    assert limits_of(Settings()).expected == {"ingest", "watch"}
+    assert limits_of(Settings()).expected == {"ingest", "watch", "compact"}
+
+
+def test_bronze_of_another_machine_is_compacted_there() -> None:
+    place = {"type": "folder", "path": "/mnt/archive"}
+    assert limits_of(Settings.model_validate({"storage": {"etl_storage_input": place}})).expected == {"ingest", "watch"}
+
+
+def test_compaction_rests_for_hours_and_may_take_as_long_as_it_takes() -> None:
+    health = healthy()
+    assert health.compaction
+    assert found(resting_since(health, 12.9 * 3600)) == []
+    assert found(replace(health, compaction=replace(health.compaction, last_success_age_s=1e6))) == [], "it is at work"
+    assert found(replace(health, compaction=replace(health.compaction, last_exit="code 2"))) == [], "it is tried again"
+    alone = with_process(resting_since(health, None), "supervisor", "never")
+    assert found(alone) == [], "nobody runs it here"
 
 
 def test_a_lake_that_is_kept_small_fills_no_disk() -> None:
@@ -116,7 +147,7 @@ def test_the_text_says_what_since_when_and_what_to_do() -> None:
 
 
 AGES = st.one_of(st.none(), st.floats(0, 1e12))
-STATES = st.sampled_from(["running", "starting", "silent", "gone", "never", "unreadable"])
+STATES = st.sampled_from(["running", "starting", "silent", "resting", "gone", "never", "unreadable"])
 
 
 @st.composite
@@ -129,6 +160,7 @@ def machines(draw: st.DrawFn) -> Health:
             health, name, state, said_age_s=draw(st.floats(0, 1e12)), memory_mb=draw(st.floats(0, 1e6))
         )
     assert health.archive
+    assert health.compaction
     return replace(
         health,
         feeds=[replace(feed, last_row_age_s=draw(AGES)) for feed in health.feeds],
@@ -136,6 +168,7 @@ def machines(draw: st.DrawFn) -> Health:
         sacrifice_level=draw(st.integers(0, 4)),
         is_paused=draw(st.booleans()),
         watcher=replace(health.watcher, files=draw(st.integers(0, 10**9)), lag_s=draw(st.floats(0, 1e12))),
+        compaction=replace(health.compaction, last_success_age_s=draw(AGES), last_problem=draw(st.none() | st.text())),
         archive=replace(health.archive, last_success_age_s=draw(AGES), last_problem=draw(st.none() | st.text())),
         disk=replace(health.disk, days_left=draw(AGES)),
         clock_back_s=draw(st.floats(0, 1e12)),

@@ -19,6 +19,7 @@ coinbase: {{symbols: [{symbols}], channels: {{ticker: [], level2: []}}, ws_url: 
 ingestion: {{segment_max_seconds: 1, journal_sync_ms: 100, flush_interval_seconds: 0.05, reconnect_delay: 0.1}}
 etl: {{lateness_s: 1, poll_interval_s: {poll_s}, bars: [{{type: tick, threshold: 50}}, {{type: time, interval: 10s}}]}}
 sync: {{interval_s: 0.5}}
+compaction: {{interval_hours: {compact_hours}}}
 supervisor: {{restart_delay_s: 0.2, children: [{children}], {more}}}
 health: {{metrics_address: ""}}
 logging: {{level: error}}
@@ -38,6 +39,7 @@ def write_settings(
     more: str = "",
     poll_s: float = 0.2,
     archive: Mapping[str, object] = _NOWHERE,
+    compact_hours: float = 0.0003,
 ) -> Path:
     """The settings of a supervised lake in `root`; `more` are keys of the supervisor, `poll_s` is the watcher's."""
     file = root / "config.yaml"
@@ -47,7 +49,7 @@ def write_settings(
         "rest_url": url.replace("ws://", "http://").replace("/ws", "/api/v3/brokerage/market"),
     }
     values |= {"children": children, "symbols": symbols, "more": more, "archive": json.dumps(archive)}
-    file.write_text(_SETTINGS.format(**values, poll_s=poll_s))
+    file.write_text(_SETTINGS.format(**values, poll_s=poll_s, compact_hours=compact_hours))
     return file
 
 

@@ -1,5 +1,6 @@
 """The supervisor as it runs: real children on a real lake, an exchange in a process of its own."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,12 +15,14 @@ from scripts.demo.evidence import read_evidence
 from scripts.demo.folder import SYMBOLS
 from scripts.demo.verdict import verdict
 from scripts.supervisor.children import MODULE, end_leftovers
+from shared.partitioning import Lake
 from storage.inspection import Scope
 from storage.locks import hold
 from tests.crash.test_watcher_sigkill import refine
 from tests.exchange_process import ROOT, exchange_process
 from tests.ingestion.collecting import bronze
 from tests.scripts.supervisor.running import WITHIN_S, Folder, Running, write_settings
+from tests.storage.many_files import many_files, same, scanned
 
 
 def test_a_killed_child_comes_back_and_an_orderly_end_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -101,6 +104,49 @@ def test_a_changed_file_reaches_every_child_and_a_refused_one_none(tmp_path: Pat
             assert running.child("watch")["last_exit"] == "code 0 (its settings changed)"
             running.until(lambda: any(running.lake.ready.glob("*/trades/*/symbol=ETH-USD")))
             assert running.child("ingest")["pid"] == ingest
+            assert running.stop() == 0
+
+
+def test_days_that_are_over_are_compacted_now_and_then_beside_capture_and_watcher(tmp_path: Path) -> None:
+    before = scanned(many_files(tmp_path, exchange="okx"))
+    with exchange_process(tmp_path, rate=100) as url:
+        settings = write_settings(tmp_path, url, children="ingest, watch, compact")
+        with Running(settings, tmp_path) as running:
+            file = running.lake.state / "compaction.json"
+
+            def ended_well() -> int:
+                return json.loads(file.read_bytes())["last_success_wall_ns"] or 0 if file.exists() else 0
+
+            running.until_fed()
+            running.until(ended_well)
+            first = ended_well()
+            running.until(lambda: ended_well() > first)
+            assert running.child("compact")["restarts"] == 0
+            write_settings(tmp_path, url, children="ingest, watch, compact", compact_hours=100)
+            running.send(signal.SIGHUP)
+            running.until(lambda: (running.child("compact")["again_s"] or 0) > 99 * 3600)
+            assert running.child("compact")["state"] == "resting"
+            assert running.status().returncode == 0
+            assert running.stop() == 0
+            assert {each["state"] for each in running.children().values()} == {"off"}
+    okx = [path for path in running.lake.ready.rglob("*.parquet") if "exchange=okx" in path.parts]
+    assert okx == []
+    bronze_alone = Lake(running.lake.raw, tmp_path / "none", tmp_path / "none")
+    after = {name: rows.filter(exchange="okx") for name, rows in scanned(bronze_alone).items()}
+    assert same(before, {name: rows for name, rows in after.items() if rows.height})
+    _, unproven, _ = examine(running.lake, Scope())
+    assert unproven == []
+
+
+def test_compaction_that_may_not_begin_yet_is_tried_until_it_may(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with ExitStack() as elsewhere:
+        elsewhere.enter_context(hold(tmp_path / "state" / "maintenance.lock", hint="It is held by a test"))
+        with Running(write_settings(tmp_path, "ws://127.0.0.1:1/x", children="compact"), tmp_path) as running:
+            running.until(lambda: running.child("compact").get("restarts", 0) > 1)
+            assert running.child("compact")["last_exit"] == "code 2"
+            elsewhere.close()
+            running.until(lambda: running.child("compact")["last_exit"] == "code 0")
             assert running.stop() == 0
 
 

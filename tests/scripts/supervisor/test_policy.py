@@ -170,16 +170,104 @@ def test_one_left_out_and_wanted_again() -> None:
     assert life.step() is Action.START
 
 
-@given(st.lists(st.sampled_from(["tick", "end", "ready", "fed", "heavy", "stop", "restart"]), max_size=80))
-def test_whatever_happens_an_action_fits_the_state(events: list[str]) -> None:
+NIGHTLY = replace(LIMITS, stale_after_s=None, rest_s=6 * 3600.0)
+
+
+def ends(life: Life, how: str) -> tuple[str, float | None]:
+    """Run as soon as it may, end so; what it does then, and for how long."""
+    while life.policy.state != "running":
+        life.now_s += 0.5
+        life.step()
+    life.now_s += 30
+    life.policy.ended(life.now_s, how)
+    return life.policy.state, life.policy.waits_s(life.now_s)
+
+
+def test_one_that_does_one_thing_rests_and_is_no_restart() -> None:
+    life = Life(NIGHTLY)
+    assert (life.policy.state, life.policy.waits_s(0.0)) == ("resting", 600)
+    assert ends(life, "code 0") == ("resting", 6 * 3600)
+    assert life.starts == [600]
+    assert ends(life, "code 1") == ("resting", 6 * 3600), "what it refused it would refuse again"
+    assert (life.policy.restarts, life.policy.last_exit) == (0, "code 1")
+
+
+def test_it_does_not_wait_longer_for_its_first_time_than_for_any_other() -> None:
+    life = Life(replace(NIGHTLY, rest_s=5.0))
+    assert ends(life, "code 0") == ("resting", 5)
+    assert life.starts == [5]
+
+
+def test_one_that_did_not_get_its_thing_done_is_tried_again_like_any_other() -> None:
+    life = Life(NIGHTLY)
+    assert [ends(life, how) for how in ("code 2", "killed by SIGKILL", "code 130")] == [
+        ("waiting", 1), ("waiting", 2), ("waiting", 4),
+    ]  # fmt: skip
+    assert life.policy.restarts == 3
+    assert ends(life, "code 0") == ("resting", 6 * 3600)
+    assert ends(life, "code 2") == ("waiting", 1)
+
+
+def test_one_that_was_ended_for_its_memory_has_not_done_its_thing() -> None:
+    life = Life(NIGHTLY)
+    life.run(600)
+    life.step()
+    life.policy.weighed(1000.0)
+    assert life.step() is Action.TERMINATE
+    life.policy.ended(life.now_s, "code 0")
+    assert (life.policy.state, life.policy.waits_s(life.now_s)) == ("waiting", 1)
+
+
+def test_changed_settings_wake_one_that_rests_and_a_stop_lets_it_rest_for_ever() -> None:
+    life = Life(NIGHTLY)
+    assert life.policy.restart(1.0) is None
+    life.now_s = 1.0
+    assert life.step() is Action.START
+    life.policy.ended(2.0, "code 0")
+    assert life.policy.stop(3.0) is None
+    life.now_s = 1e6
+    assert (life.policy.state, life.step()) == ("off", None)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 100_000).filter(lambda s: s != 600),
+            st.sampled_from(["code 0", "code 1", "code 2", "killed by SIGKILL"]),
+        )
+    ),
+    st.floats(0.1, 1e5),
+)
+def test_between_two_starts_lies_the_rest_or_the_pause_that_the_end_before_earned(
+    lives: list[tuple[int, str]], rest_s: float
+) -> None:
+    policy, now_s, again_s, failures = ChildPolicy(replace(NIGHTLY, rest_s=rest_s), now_s=0.0), 0.0, min(rest_s, 600), 0
+    for lived_s, how in lives:
+        assert policy.decide(now_s + again_s * 0.99) is None
+        now_s += again_s * 1.01
+        assert policy.decide(now_s) is Action.START
+        policy.started(now_s)
+        now_s += lived_s
+        assert policy.decide(now_s) is None
+        policy.ended(now_s, how)
+        failures = 0 if how in ("code 0", "code 1") or lived_s >= 600 else failures
+        again_s = rest_s if how in ("code 0", "code 1") else min(60.0, 2.0**failures)
+        failures += how not in ("code 0", "code 1")
+
+
+@given(
+    st.sampled_from([LIMITS, replace(NIGHTLY, rest_s=20.0)]),
+    st.lists(st.sampled_from(["tick", "end", "done", "ready", "fed", "heavy", "stop", "restart"]), max_size=80),
+)
+def test_whatever_happens_an_action_fits_the_state(limits: Limits, events: list[str]) -> None:
     """Only what waits is started, only what was asked to end is killed, and what was stopped for good stays so."""
-    life = Life()
+    life = Life(limits)
     asked = final = False
     for event in events:
         life.now_s += 7.0
         state, action = life.policy.state, None
-        if event == "end" and state in ("running", "stopping"):
-            life.policy.ended(life.now_s, "code 1")
+        if event in ("end", "done") and state in ("running", "stopping"):
+            life.policy.ended(life.now_s, "code 2" if event == "end" else "code 0")
             asked = False
         elif event == "ready" and state == "running":
             life.policy.ready(life.now_s)
@@ -193,7 +281,7 @@ def test_whatever_happens_an_action_fits_the_state(events: list[str]) -> None:
         elif event == "tick":
             action = life.step()
         if action is Action.START:
-            assert (state, final) == ("waiting", False)
+            assert (state in ("waiting", "resting"), final) == (True, False)
         elif action is Action.TERMINATE:
             assert (state, asked) == ("running", False)
             asked = True
@@ -207,12 +295,13 @@ def test_whatever_happens_an_action_fits_the_state(events: list[str]) -> None:
 @pytest.mark.parametrize(
     ("alive", "turn"),
     [
-        ({"sync", "watch", "ingest"}, ("ingest",)),
+        ({"sync", "watch", "ingest", "compact"}, ("ingest", "compact")),
+        ({"sync", "watch", "compact"}, ("compact",)),
         ({"sync", "watch"}, ("watch",)),
         ({"sync"}, ("sync",)),
         (set[str](), ()),
     ],
 )
 def test_capture_ends_before_what_works_on_it(alive: set[str], turn: tuple[str, ...]) -> None:
-    states = {name: "running" if name in alive else "off" for name in ("sync", "watch", "ingest")}
+    states = {name: "running" if name in alive else "off" for name in ("sync", "watch", "ingest", "compact")}
     assert next_to_stop(states, STOP_ORDER) == turn  # type: ignore[arg-type]

@@ -38,13 +38,15 @@ def write(folder: Path, pid: int, children: dict[str, dict[str, Any]]) -> None:
 
 
 def test_all_that_lives_is_well(tmp_path: Path) -> None:
-    write(tmp_path, os.getpid(), {"ingest": child(os.getpid()), "sync": child(None, "off")})
+    rests = child(None, "resting", again_s=14_400.0, last_exit="code 0")
+    write(tmp_path, os.getpid(), {"ingest": child(os.getpid()), "sync": child(None, "off"), "compact": rests})
     lines, is_well = shown(tmp_path)
     assert is_well
     assert lines == [
         f"supervisor runs as pid {os.getpid()}",
         f"  ingest: running as pid {os.getpid()}, for 0 s",
         "  sync: off",
+        "  compact: resting, again in 4.0 h, the last end: code 0",
         "  machine: 1,000 MB of memory available",
     ]
 
@@ -56,7 +58,7 @@ def test_children_of_a_supervisor_that_is_gone_are_not_said_to_run(tmp_path: Pat
     assert lines[0].startswith(f"no supervisor runs: pid {ended} is gone; it last said something ")
     assert lines[1:4] == [
         f"  ingest: gone, it was running as pid {ended}",
-        "  watch: gone",
+        "  watch: does not run",
         f"  sync: pid {os.getpid()} outlived it, for 0 s",
     ]
 
