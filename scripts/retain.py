@@ -22,7 +22,7 @@ from shared.errors import InputUnreadable, SettingsInvalid
 from shared.partitioning import Lake
 from storage.base import ObjectStore
 from storage.factory import object_store
-from storage.holdings import holdings, sources_of
+from storage.holdings import holdings, segments_in
 from storage.locks import hold, maintenance_lock
 from storage.removal import Removal, Remover
 from storage.removed import RemovalRecord
@@ -137,7 +137,7 @@ def used_by(settings: Settings, lake: Lake) -> Callable[[Held], bool]:
         if file.tier != "bronze":
             return followed(file.path, file.end)
         try:
-            sources = sources_of(lake, file.path)
+            sources = segments_in(lake, file.path)
         except (InputUnreadable, OSError):
             return False
         return bool(sources) and (not is_refining or all(map(consumed, sources)))

@@ -12,7 +12,7 @@ from shared.disk import Disk
 from shared.partitioning import Lake
 
 STAGING = "compaction"  # below `raw/staging`
-_NAME = "compacted.jsonl"  # not a log of published names, which end in .log
+NAME = "compacted.jsonl"  # not a log of published names, which end in .log
 _TAIL_BYTES = 1 << 20
 
 
@@ -36,7 +36,7 @@ class _End(NamedTuple):
 
 def log_path(lake: Lake) -> Path:
     """Where the log is."""
-    return lake.published / _NAME
+    return lake.published / NAME
 
 
 def last(lake: Lake) -> Compacted | None:

@@ -26,7 +26,7 @@ def holdings(lake: Lake) -> Iterator[Held]:
         yield from _refined(lake, tier, root)
 
 
-def sources_of(lake: Lake, path: Path) -> list[Path]:
+def segments_in(lake: Lake, path: Path) -> list[Path]:
     """The published paths, relative to `ready`, whose rows a file of bronze holds. Raises: InputUnreadable."""
     if is_made(path.name):
         return [Path(segment) for segment in segments_of(path)]

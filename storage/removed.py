@@ -100,7 +100,7 @@ class RemovalRecord:
     def add(self, day: date, files: list[Removed]) -> None:
         """Record files of one day."""
         if day not in self._files:
-            folder = _folder(self._lake)
+            folder = record_folder(self._lake)
             self._disk.make_dirs(folder)
             self._files[day] = self._disk.open_new(folder / f"{day}.{self._moment_us}-{uuid4().hex[:8]}.jsonl")
         self._files[day].write(b"".join(msgspec.json.encode(file) + b"\n" for file in files))
@@ -122,7 +122,7 @@ class RemovedFiles:
     def of_day(self, day: date) -> list[Removed]:
         """Every file of a day, the first removal first; a file that came back and went again stands twice."""
         if day not in self._days:
-            paths = sorted(_folder(self._lake).glob(f"{day}.*.jsonl"))
+            paths = sorted(record_folder(self._lake).glob(f"{day}.*.jsonl"))
             self._days[day] = [removed for path in paths for removed in _read(path)]
         return self._days[day]
 
@@ -137,11 +137,12 @@ class RemovedFiles:
 
 def removed_outputs(lake: Lake) -> set[str]:
     """The keys of all files of silver and gold that are on record; reads the whole record."""
-    paths = _folder(lake).glob("*.jsonl")
+    paths = record_folder(lake).glob("*.jsonl")
     return {removed.key for path in paths for removed in _read(path) if removed.key.startswith("processed/")}
 
 
-def _folder(lake: Lake) -> Path:
+def record_folder(lake: Lake) -> Path:
+    """Where the record is."""
     return lake.published / "removed"
 
 

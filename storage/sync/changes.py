@@ -13,12 +13,12 @@ import msgspec
 
 from shared.disk import Disk, translated
 from shared.partitioning import UNITS, Lake
-from storage.compaction_log import Compacted
+from storage.compaction_log import NAME as COMPACTED
+from storage.compaction_log import Compacted, log_path
 from storage.published import log_paths, read_log
-from storage.removed import removed_outputs
+from storage.removed import record_folder, removed_outputs
 from storage.sync.ledger import Ledger
 from storage.sync.names import (
-    COMPACTED,
     FOREIGN,
     PIECE_BYTES,
     Stage,
@@ -166,7 +166,7 @@ class Changes:
     def _look_at_kept(self) -> None:
         """Note what is kept as it is: what could not be read, and the record of what was removed on purpose."""
         with self._ledger.changing():
-            for folder in (self._lake.quarantine, self._lake.published / "removed"):
+            for folder in (self._lake.quarantine, record_folder(self._lake)):
                 for path in sorted(folder.iterdir()) if folder.is_dir() else ():
                     if path.is_file() and not path.name.startswith("."):
                         key, found = self._lake.key_of(path), path.stat()
@@ -201,7 +201,7 @@ class Changes:
 
     def look_at_compacted(self) -> None:
         """Note the files that compaction made, and which ones they stand for."""
-        path = self._lake.published / COMPACTED
+        path = log_path(self._lake)
         position = self._ledger.position(COMPACTED)
         if not path.exists() or path.stat().st_size == position:
             return

@@ -15,14 +15,14 @@ from shared.disk import Disk
 from shared.errors import ObjectConflict, ObjectMissing, StorageFailed, StorageRefused
 from shared.partitioning import Lake, stream_path
 from storage.base import ObjectInfo, ObjectStore
-from storage.made_files import made_with
+from storage.made_files import is_made, made_with
 from storage.published import SUFFIX, PublishedDiffers, log_paths, opening_tails, published_sums, read_log, scan_log
 from storage.sync.crew import Crew
 from storage.sync.fetch import brought, brought_log, by_log
 from storage.sync.here import here
 from storage.sync.ledger import Ledger
 from storage.sync.manifest import read
-from storage.sync.names import FOREIGN, MANIFESTS, Stage, day_folder, is_kept, is_made, named
+from storage.sync.names import FOREIGN, MANIFESTS, Stage, day_folder, is_kept, named
 from storage.sync.pace import Interrupted, Pace
 from storage.sync.plan import Remote, Selection
 from storage.sync.plan_down import Coming, Found, planned_down
@@ -141,7 +141,7 @@ class DownPass:
         """Bring what compaction made of bronze files that are not there any more."""
         days = sorted({day_folder(found.key) for found in gone})
         listed = self._listed([*days, *(day.replace("raw/ready/", "raw/daily/", 1) for day in days)])
-        self._bring([found for found in listed if is_made(found.key) and not self._path(found).exists()])
+        self._bring([each for each in listed if is_made(Path(each.key).name) and not self._path(each).exists()])
         for found in gone:
             if made_with(self._lake, found.key.removeprefix("raw/ready/")) is None:
                 self._told.problem(f"{self._store.name}/{found.key}: no such object, nor one that was made of it")

@@ -14,7 +14,6 @@ MANIFESTS = "manifests/"
 LEASE = "leases/syncer"
 QUALITY = "quality-"
 """Begins the groups of findings, which have no checkpoints."""
-COMPACTED = "compacted.jsonl"
 FOREIGN = "foreign "
 """Begins the notes of logs that other machines write."""
 _GOLD = ("bars-", "candles-", "book-bars-")
@@ -107,15 +106,6 @@ def log_name(piece: str) -> tuple[str, int]:
     """
     name, _, number = piece.rpartition(".")
     return (name, int(number)) if number.isdigit() else (piece, 0)
-
-
-def is_made(key: str) -> bool:
-    """Whether compaction made a file of bronze.
-
-    >>> is_made("raw/ready/csv/trades/merged_20260609T04_1f.parquet"), is_made("raw/ready/csv/trades/segment_1.parquet")
-    (True, False)
-    """
-    return key.startswith("raw/daily/") or key.rpartition("/")[2].startswith("merged_")
 
 
 def checkpoint_number(key: str) -> int:

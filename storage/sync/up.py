@@ -9,12 +9,13 @@ from typing import TypeVar
 from shared.clock import Clock
 from shared.errors import LakeUnusable, ObjectConflict, StorageFailed, StorageRefused
 from storage.base import ObjectStore
+from storage.made_files import is_made
 from storage.published import PublishedDiffers
 from storage.sync import manifest
 from storage.sync.changes import Changes
 from storage.sync.crew import Crew
 from storage.sync.ledger import Ledger
-from storage.sync.names import Stage, is_made, named
+from storage.sync.names import Stage, named
 from storage.sync.pace import Interrupted, Pace
 from storage.sync.plan import Local, Remote, Selection, Upload, planned
 from storage.sync.report import Told
@@ -234,7 +235,7 @@ class UpPass:
             self._changes.put_off_checkpoints(key)
         elif self._ledger.superseded([key]):
             self._ledger.drop([key])
-        elif is_made(key):
+        elif is_made(self._changes.path_of(key).name):
             pass  # the record comes before the name
         else:
             self._ledger.set_aside(key, "missing")
