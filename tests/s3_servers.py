@@ -13,12 +13,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
+from zlib import crc32
 
+import boto3
 import pytest
+from botocore.config import Config
 
 KEY_ID, SECRET = "AKIDHIDDENHIDDEN", "hunter2-do-not-show-this-secret"
 STARTS_WITHIN_S = 60
@@ -60,6 +64,44 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     own = {"RCLONE_CONFIG": str(folder / "none.conf")}
     with _running(command, port=port, log=folder / "log", environment=own) as url:
         yield url
+
+
+class Bucket:
+    """What a server holds below a prefix of the bucket `lake`, read by boto3 alone."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self.prefix = prefix
+        self._client: Any = boto3.client(
+            "s3",
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id=KEY_ID,
+            aws_secret_access_key=SECRET,
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    def contents(self) -> dict[str, bytes]:
+        """Every object, by its key below the prefix."""
+        found = self._pages("list_objects_v2", "Contents")
+        return {key: self.content(key) for key in (each["Key"].removeprefix(f"{self.prefix}/") for each in found)}
+
+    def content(self, key: str) -> bytes:
+        """One object."""
+        with closing(self._client.get_object(Bucket="lake", Key=f"{self.prefix}/{key}")["Body"]) as body:
+            return bytes(body.read())
+
+    def sums(self) -> dict[str, int]:
+        """The CRC-32 of every object but manifests and leases."""
+        contents = self.contents()
+        return {key: crc32(contents[key]) for key in contents if not key.startswith(("manifests/", "leases/"))}
+
+    def unfinished(self) -> list[str]:
+        """The keys of uploads in parts that were begun and not ended."""
+        return [each["Key"] for each in self._pages("list_multipart_uploads", "Uploads")]
+
+    def _pages(self, verb: str, name: str) -> Iterator[dict[str, Any]]:
+        for page in self._client.get_paginator(verb).paginate(Bucket="lake", Prefix=f"{self.prefix}/"):
+            yield from page.get(name, ())
 
 
 Answer = Callable[[BaseHTTPRequestHandler], None]

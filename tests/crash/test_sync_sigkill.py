@@ -12,15 +12,12 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-import boto3
 import pytest
 import yaml
-from botocore.config import Config
 
 from config.config import load_config
 from scripts.sync import sync_options
@@ -31,7 +28,7 @@ from storage.sync.plan import Selection
 from tests.crash.market_day import Day, write_settings
 from tests.crash.test_watcher_sigkill import FEW, record_until, refine
 from tests.crash_figures import Record
-from tests.s3_servers import KEY_ID, SECRET, s3_place
+from tests.s3_servers import Bucket, s3_place
 from tests.storage.synced import sums_of
 
 ROOT = Path(__file__).parents[2]
@@ -41,36 +38,6 @@ TRADES = 1500 if KILLS == 10 else 6000  # of each market
 RUNS = 12 if KILLS == 10 else 60  # of each market's collector
 PARTS_BYTES, PARTS_EACH = 14 << 20, 3  # a file that goes up in three parts comes with one life of so many
 SLOW_MB_S = 12.0  # so that a kill finds something half sent
-
-
-class Bucket:
-    """One prefix of the bucket, as the server shows it."""
-
-    def __init__(self, url: str, prefix: str) -> None:
-        self._prefix = f"{prefix}/"
-        self._client: Any = boto3.client(
-            "s3",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id=KEY_ID,
-            aws_secret_access_key=SECRET,
-            config=Config(s3={"addressing_style": "path"}),
-        )
-
-    def contents(self) -> dict[str, bytes]:
-        """Every object, by key."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix=self._prefix)
-        keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
-        return {key.removeprefix(self._prefix): self._content(key) for key in keys}
-
-    def unfinished(self) -> list[str]:
-        """The keys of uploads in parts that were begun and not ended."""
-        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket="lake", Prefix=self._prefix)
-        return [found["Key"] for page in pages for found in page.get("Uploads", ())]
-
-    def _content(self, key: str) -> bytes:
-        with closing(self._client.get_object(Bucket="lake", Key=key)["Body"]) as body:
-            return bytes(body.read())
 
 
 class Syncing:
@@ -123,13 +90,13 @@ def test_a_sync_killed_at_random_while_the_lake_grows_leaves_the_lake_in_the_buc
     once = [sys.executable, "-m", "scripts.cli", "sync", "-c", str(config)]
     subprocess.run(once, cwd=ROOT, check=True)
     there = bucket.contents()
-    assert sums(there) == sums_of(lake)
+    assert bucket.sums() == sums_of(lake)
     assert any("/r" in key.rpartition("symbol=")[2].partition("year=")[0] for key in there)  # rows were replaced
     crash_figures({"sync: objects compared": len(there), "sync: uploads found half done": most_unfinished})
     crash_figures({"sync: manifest entries compared": manifests_are_true(there)})
     scan(tmp_path, config)
     assert bucket.unfinished() == []
-    assert sums(bucket.contents()) == sums_of(lake)
+    assert bucket.sums() == sums_of(lake)
 
 
 def with_archive(config: Path, place: dict[str, object]) -> Path:
@@ -140,11 +107,6 @@ def with_archive(config: Path, place: dict[str, object]) -> Path:
     config.write_text(yaml.safe_dump(found))
     config.chmod(0o600)
     return config
-
-
-def sums(there: dict[str, bytes]) -> dict[str, int]:
-    """The CRC-32 of every object but manifests and leases."""
-    return {key: crc32(content) for key, content in there.items() if not key.startswith(("manifests/", "leases/"))}
 
 
 def manifests_are_true(there: dict[str, bytes]) -> int:

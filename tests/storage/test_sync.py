@@ -7,39 +7,16 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from pydantic import TypeAdapter
 from structlog.testing import capture_logs
 
-from config.places import Archive
 from shared.errors import LakeLocked, LeaseHeld, ObjectDamaged, StorageRefused, StorageUnreachable
-from storage.factory import object_store
 from storage.leases import Lease
 from storage.sync import StorageSync, SyncOptions
 from storage.sync.names import LEASE
 from storage.sync.plan import Selection
 from tests.ingestion.writers.lake_rows import StepClock
-from tests.s3_servers import s3_place
 from tests.storage.captured import Capturing, two_runs
 from tests.storage.synced import content_of, objects_of, refined, sums_of
-
-NUMBERS = count()
-
-
-@pytest.fixture(params=["folder", "s3"])
-def store(request, tmp_path):
-    if request.param == "folder":
-        folder = tmp_path / "archive"
-        folder.mkdir()
-        place = {"type": "folder", "path": str(folder)}
-    else:
-        place = s3_place(request.getfixturevalue("ministack"), prefix=f"sync/{next(NUMBERS)}")
-    return object_store(TypeAdapter(Archive).validate_python(place).options(), root=tmp_path)
-
-
-@pytest.fixture
-def folder_store(tmp_path):
-    (tmp_path / "archive").mkdir()
-    return object_store({"type": "folder", "path": tmp_path / "archive"}, root=tmp_path)
 
 
 class Asked:

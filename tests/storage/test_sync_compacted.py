@@ -5,7 +5,6 @@ import pytest
 from shared.disk import Disk
 from shared.partitioning import Lake
 from storage.bronze_rows import is_here
-from storage.factory import object_store
 from storage.made_files import sources_of
 from storage.published import log_paths, read_log
 from storage.sync import StorageSync
@@ -17,9 +16,8 @@ from tests.storage.test_sync_down import capture_more
 
 
 @pytest.fixture
-def store(tmp_path):
-    (tmp_path / "archive").mkdir()
-    return object_store({"type": "folder", "path": tmp_path / "archive"}, root=tmp_path)
+def store(folder_store):
+    return folder_store
 
 
 def test_a_day_file_takes_the_place_of_the_hours_in_the_archive(store, tmp_path):

@@ -3,41 +3,18 @@
 import shutil
 from datetime import date
 from hashlib import sha256
-from itertools import count
 
 import pytest
-from pydantic import TypeAdapter
 
-from config.places import Archive
 from shared.errors import LakeLocked, StorageRefused
 from shared.partitioning import Lake
-from storage.factory import object_store
 from storage.locks import hold, watcher_lock
 from storage.published import log_paths
 from storage.sync import StorageSync, SyncOptions
 from storage.sync.plan import Selection
 from tests.ingestion.writers.lake_rows import StepClock
-from tests.s3_servers import s3_place
 from tests.storage.captured import HOUR_NS, Capturing, two_runs
 from tests.storage.synced import files_of, objects_of, refined, rows_of, sums_of
-
-NUMBERS = count()
-
-
-@pytest.fixture(params=["folder", "s3"])
-def store(request, tmp_path):
-    if request.param == "folder":
-        (tmp_path / "archive").mkdir()
-        place = {"type": "folder", "path": str(tmp_path / "archive")}
-    else:
-        place = s3_place(request.getfixturevalue("ministack"), prefix=f"down/{next(NUMBERS)}")
-    return object_store(TypeAdapter(Archive).validate_python(place).options(), root=tmp_path)
-
-
-@pytest.fixture
-def folder_store(tmp_path):
-    (tmp_path / "archive").mkdir()
-    return object_store({"type": "folder", "path": tmp_path / "archive"}, root=tmp_path)
 
 
 def capture_more(lake, first, last, *, hours=5):

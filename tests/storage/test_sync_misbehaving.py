@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from config.places import S3Place
 from shared.disk import Disk
@@ -29,7 +27,7 @@ from storage.removed import RemovalRecord
 from storage.retention import Rules, removable
 from storage.sync import StorageSync, SyncOptions
 from tests.misbehaving import Asked, Fault, Misbehaving, misbehaving, mixed
-from tests.s3_servers import KEY_ID, SECRET, s3_place
+from tests.s3_servers import Bucket, s3_place
 from tests.storage.captured import two_runs
 from tests.storage.synced import refined, sums_of
 
@@ -59,38 +57,9 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return lake
 
 
-class Bucket:
-    """One prefix of the bucket, as the real server shows it."""
-
-    def __init__(self, url: str) -> None:
-        self.prefix = f"misbehaving/{next(NUMBERS)}"
-        config = Config(s3={"addressing_style": "path"})
-        self._client: Any = boto3.client(
-            "s3",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id=KEY_ID,
-            aws_secret_access_key=SECRET,
-            config=config,
-        )
-
-    def sums(self) -> dict[str, int]:
-        """The CRC-32 of every object but manifests and leases, by key."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix=f"{self.prefix}/")
-        keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
-        names = {key: key.removeprefix(f"{self.prefix}/") for key in keys}
-        return {name: self.sum(name) for name in names.values() if not name.startswith(("manifests/", "leases/"))}
-
-    def sum(self, name: str) -> int:
-        """The CRC-32 of one object."""
-        body = self._client.get_object(Bucket="lake", Key=f"{self.prefix}/{name}")["Body"]
-        with closing(body):
-            return crc32(body.read())
-
-
 @pytest.fixture
 def bucket(ministack: str) -> Bucket:
-    return Bucket(ministack)
+    return Bucket(ministack, f"misbehaving/{next(NUMBERS)}")
 
 
 @pytest.fixture
@@ -177,7 +146,7 @@ def test_nothing_is_deleted_that_the_bucket_does_not_hold(
         with suppress(StorageFailed):
             removed(lake, store)
         gone = before.keys() - sums_of(lake).keys()
-        assert {key: bucket.sum(key) for key in gone} == {key: before[key] for key in gone}
+        assert {key: crc32(bucket.content(key)) for key in gone} == {key: before[key] for key in gone}
     assert gone
     proxy.rule = None
     StorageSync(lake, store, SyncOptions(full_scan=True)).run_once("up")

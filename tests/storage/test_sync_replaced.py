@@ -8,7 +8,6 @@ import pytest
 
 from shared.errors import StorageRefused
 from shared.partitioning import Lake
-from storage.factory import object_store
 from storage.sync import StorageSync, SyncOptions
 from storage.sync.changes import Changes
 from tests.etl.core.test_streams import Recorder, at_once, cut, market, run, tables
@@ -16,9 +15,8 @@ from tests.storage.synced import killed_before_its_note, objects_of, sums_of
 
 
 @pytest.fixture
-def store(tmp_path):
-    (tmp_path / "archive").mkdir()
-    return object_store({"type": "folder", "path": tmp_path / "archive"}, root=tmp_path)
+def store(folder_store):
+    return folder_store
 
 
 class Dying:

@@ -1,35 +1,18 @@
 """What the log says of a segment's bytes since its seal, held against what is sent and what is brought."""
 
 import random
-from itertools import count
 from pathlib import Path
 from zlib import crc32
 
 import msgspec
 import pytest
-from pydantic import TypeAdapter
 
-from config.places import Archive
 from shared.partitioning import Lake
 from storage.base import ObjectStore
-from storage.factory import object_store
 from storage.published import Published, log_paths, read_log
 from storage.sync import StorageSync, SyncOptions
-from tests.s3_servers import s3_place
 from tests.storage.captured import two_runs
 from tests.storage.synced import killed_before_its_note, objects_of, sums_of
-
-NUMBERS = count()
-
-
-@pytest.fixture(params=["folder", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    if request.param == "folder":
-        (tmp_path / "archive").mkdir()
-        place = {"type": "folder", "path": str(tmp_path / "archive")}
-    else:
-        place = s3_place(request.getfixturevalue("ministack"), prefix=f"sealed/{next(NUMBERS)}") | {"part_mb": 5}
-    return object_store(TypeAdapter(Archive).validate_python(place).options(), root=tmp_path)
 
 
 def entries(lake: Lake) -> list[Published]:
