@@ -36,8 +36,8 @@ def told(folder: Path, *, is_whole: bool) -> Iterator[CompactionState]:
     write(is_running=True)
     try:
         yield state
-    except (DaedalusError, OSError) as error:
-        state.last_problem = error.line() if isinstance(error, DaedalusError) else str(error)
+    except Exception as error:  # a bug of ours too: the supervisor takes its exit code for that of work that is done
+        state.last_problem = error.line() if isinstance(error, DaedalusError) else f"{type(error).__name__}: {error}"
         state.last_problem_wall_ns = time.time_ns()
         raise
     finally:

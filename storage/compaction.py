@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
+from typing import TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -28,6 +29,7 @@ from storage.made_files import SOURCES, daily_name, hash_in, is_made, made_with,
 from storage.merging import Source, merged
 from storage.segments import content_of, opened
 
+T = TypeVar("T")
 _GROUP_ROWS = 1 << 17
 _GROUP_BYTES = 64 << 20  # a row group stays in memory until it is whole
 
@@ -71,7 +73,7 @@ class Compactor:
         """
         self._disk.make_dirs(self._staging)
         self._see_that_there_is_room(merge)
-        sources = [self._source(each.path, merge) for each in merge.sources]
+        sources = [Source(each.path, table(merge.stream.table)) for each in self._checked(merge.sources)]
         staged = self._staging / "unfinished"
         try:
             line = self._stage(merge, sources, staged)
@@ -122,8 +124,7 @@ class Compactor:
         kind = table(merge.stream.table)
         of = self._names(merge)
         with _writer(staged, kind, self._options) as writer:
-            for rows in _row_groups(merged(sources)):
-                self._check()
+            for rows in _row_groups(self._checked(merged(sources))):
                 writer.add(rows)
             expected = sum(each.hash for each in sources) % 2**64
             rows_expected = sum(each.rows for each in sources)
@@ -143,9 +144,10 @@ class Compactor:
             crc32 = checksum_of(file).crc32
         return Compacted(name, gone, rows_expected, f"{expected:016x}", staged.stat().st_size, crc32)
 
-    def _source(self, path: Path, merge: Merge) -> Source:
-        self._check()
-        return Source(path, table(merge.stream.table))
+    def _checked(self, parts: Iterable[T]) -> Iterator[T]:
+        for part in parts:
+            self._check()
+            yield part
 
     def _names(self, merge: Merge) -> list[str]:
         """What the made file stands for: the sources, and what those stood for."""

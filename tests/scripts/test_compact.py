@@ -133,6 +133,19 @@ def test_what_ends_a_run_is_its_problem(lake, capsys, monkeypatch):
     assert "0 MB free" in (said.last_problem or "")
 
 
+def test_a_bug_that_ends_a_run_is_its_problem_too(lake, capsys, monkeypatch):
+    """Its exit code is that of a run that refused something; the supervisor does not try such a one again at once."""
+
+    def broken(*_: object) -> Compacted:
+        raise ValueError("of ours")
+
+    monkeypatch.setattr(Compactor, "compact", broken)
+    with pytest.raises(ValueError, match="of ours"):
+        main(["compact", "--config", str(lake.raw.parent / "config.yaml")])
+    said = said_of(lake)
+    assert (said.last_problem, said.is_running) == ("ValueError: of ours", False)
+
+
 def test_for_a_service_it_is_a_line_of_the_log(lake, capsys):
     before = len(files(lake))
     code, (line,) = compact(lake, capsys, "--log-format", "json")
