@@ -19,7 +19,7 @@ from storage.made_files import is_made, made_with
 from storage.published import SUFFIX, PublishedDiffers, log_paths, opening_tails, published_sums, read_log, scan_log
 from storage.sync.crew import Crew
 from storage.sync.fetch import brought, brought_log, by_log
-from storage.sync.here import here
+from storage.sync.here import here, taken_over
 from storage.sync.ledger import Ledger
 from storage.sync.manifest import read
 from storage.sync.names import FOREIGN, MANIFESTS, Stage, day_folder, is_kept, named
@@ -65,14 +65,18 @@ class DownPass:
         beside = [found for found in published if named(found.key).stage is not Stage.LOGS]
         there = [*state, *self._listed(prefixes), *self._listed([_QUARANTINE]), *beside]
         plan = planned_down(there, here(self._lake, self._ledger, there))
+        strange = set(plan.changed_here)
+        strangers = [found for found in there if found.key in strange]
+        if taken_over(self._lake, self._ledger, strangers, self._store, crew=self._crew):
+            plan = planned_down(there, here(self._lake, self._ledger, there))
         return Coming(plan.downloads, plan.changed_here, logs=self._longer(logs), manifests=seen)
 
     def run(self, coming: Coming) -> None:
         """Bring it. Raises: Interrupted; StorageRefused, LakeUnusable: a person has to act."""
-        for key in coming.changed_here:
-            self._told.problem(
-                f"{self._lake.path_of(key)}: changed here, so what the archive holds does not replace it"
-            )
+        if changed := coming.changed_here:
+            others = f"; {len(changed) - 1:,} more changed too" if len(changed) > 1 else ""
+            first = self._lake.path_of(min(changed))
+            self._told.problem(f"{first}: changed here, so what the archive holds does not replace it{others}")
         self._told.report.conflicting_files += len(coming.changed_here)
         self._told.expect(coming.files, coming.size_bytes)
         if (sums := self._sums(coming)) is None:

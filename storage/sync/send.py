@@ -49,7 +49,7 @@ def sent(upload: Upload, path: Path, store: ObjectStore, *, pass_on: Callable[[i
                 hint="It is not uploaded; check the disk, and `daedalus check --deep`",
             )
         version = 0 if whole else found.st_mtime_ns
-        if upload.is_final and file.was_begun and (there := _equal(store, file, path)):
+        if upload.is_final and file.was_begun and (there := equal(store, file, path)):
             return _remote(upload, there[0], size_bytes=size_bytes, version=version, crc32=there[1])
         opened.seek(file.start)
         digest = Digest()
@@ -58,7 +58,7 @@ def sent(upload: Upload, path: Path, store: ObjectStore, *, pass_on: Callable[[i
         try:
             etag = store.put(file.key, content if small is None else small, if_absent=upload.is_final)
         except ObjectConflict as error:
-            if not (there := _equal(store, file, path)):
+            if not (there := equal(store, file, path)):
                 raise ObjectConflict(
                     f"{store.name}/{file.key}", f"it is there with another content than {path}; nothing was overwritten"
                 ) from error
@@ -96,8 +96,8 @@ def _is_it(store: ObjectStore, each: Remote, info: ObjectInfo, path_of: Callable
     return checksum.is_of(path_of(each.key))
 
 
-def _equal(store: ObjectStore, file: Local, path: Path) -> tuple[str, int] | None:
-    """The etag and the CRC-32 of what the store holds under a final name, if that is the content of the file."""
+def equal(store: ObjectStore, file: Local, path: Path) -> tuple[str, int] | None:
+    """The etag and the CRC-32 of what the store holds under a file's name, if that is the content of the file."""
     try:
         there = store.head(file.key)
     except ObjectMissing:

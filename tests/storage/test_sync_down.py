@@ -61,6 +61,47 @@ def test_what_came_once_does_not_come_again(folder_store, tmp_path):
     assert {key for key, _ in missing} <= {"state/etl/positions.json"}
 
 
+def killed(lake, *, left):
+    """A lake as a kill leaves one that is being brought back: `left` files of outputs came, none of them was noted."""
+    (lake.state / "sync" / "ledger.sqlite").unlink()
+    shutil.rmtree(lake.state / "etl")
+    for path in sorted(lake.processed.rglob("*.parquet"))[left:]:
+        path.unlink()
+    for path in lake.published.iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize("left", [1, 3, 1000])
+def test_a_lake_whose_coming_back_was_killed_comes_back(store, tmp_path, left):
+    lake = two_runs(tmp_path / "lake")
+    refined(lake)
+    StorageSync(lake, store).run_once()
+    mirror = Lake.under(tmp_path / "mirror")
+    assert StorageSync(mirror, store).run_once("down").is_complete
+    killed(mirror, left=left)
+    assert StorageSync(mirror, store).run_once("down").is_complete
+    assert sums_of(mirror) == sums_of(lake)
+
+
+def test_what_changed_here_is_told_in_a_line_and_stays(folder_store, tmp_path):
+    lake = two_runs(tmp_path / "lake")
+    refined(lake)
+    StorageSync(lake, folder_store).run_once()
+    mirror = Lake.under(tmp_path / "mirror")
+    StorageSync(mirror, folder_store).run_once("down")
+    killed(mirror, left=1000)
+    changed = sorted(path for path in mirror.processed.rglob("*.parquet"))[:2]
+    for path in changed:
+        path.write_bytes(bytes(reversed(path.read_bytes())))  # the size tells nothing
+    before = {path: path.read_bytes() for path in changed}
+    report = StorageSync(mirror, folder_store).run_once("down")
+    assert report.conflicting_files == 2
+    (line,) = report.problems
+    assert line.startswith(f"{changed[0]}: changed here")
+    assert line.endswith("; 1 more changed too")
+    assert before == {path: path.read_bytes() for path in changed}
+
+
 def test_what_came_in_part_is_gone_on_with(folder_store, tmp_path):
     lake = two_runs(tmp_path / "lake")
     StorageSync(lake, folder_store).run_once()
