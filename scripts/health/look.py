@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from etl.core.positions import Positions
 from etl.watcher_state import WatcherState
 from ingestion.heartbeat import Heartbeat
-from scripts.health import state_files as files
 from scripts.health.backlog import days_left, growth_bytes_per_day, publications, watcher_lag
 from scripts.health.facts import Archive, Channel, Compaction, DiskUse, Feed, Health, Journals, Machine, Process
 from scripts.living import living
 from scripts.supervisor import readings
+from scripts.supervisor.state import SupervisorState
 from shared.partitioning import Lake
 from shared.state_files import Found, Spoken, read
 from storage.compaction_state import CompactionState
@@ -35,7 +35,7 @@ def look(lake: Lake, *, now_ns: int) -> Health:
     watcher = read(state / "watcher.json", WatcherState)
     sync = read(state / "sync.json", SyncState)
     compaction = read(state / "compaction.json", CompactionState)
-    supervisor = read(state / "supervisor.json", files.SupervisorSaid)
+    supervisor = read(state / "supervisor.json", SupervisorState)
     positions = read(lake.refining / "positions.json", Positions)
     problems = {
         str(state / name): found.problem
@@ -112,7 +112,7 @@ def _compacting(found: Found[CompactionState], *, now_ns: int) -> Process:
     return Process(name="compact", state="resting", pid=found.said.pid, said_age_s=process.said_age_s)
 
 
-def _supervised(process: Process, lake: Lake, supervisor: files.SupervisorSaid | None, now_ns: int) -> Process:
+def _supervised(process: Process, lake: Lake, supervisor: SupervisorState | None, now_ns: int) -> Process:
     """The same with what others know: how often it was restarted, and one that lives and has not said anything yet."""
     child = supervisor.children.get(process.name) if supervisor else None
     if not process.is_alive:
@@ -202,9 +202,7 @@ def _archive(said: SyncState | None, *, now_ns: int) -> Archive | None:
     )
 
 
-def _compaction(
-    said: CompactionState | None, supervisor: files.SupervisorSaid | None, *, now_ns: int
-) -> Compaction | None:
+def _compaction(said: CompactionState | None, supervisor: SupervisorState | None, *, now_ns: int) -> Compaction | None:
     is_cared_for = supervisor and living(supervisor.pid, seen_ns=supervisor.wall_ns, boot=supervisor.boot)
     child = supervisor.children.get("compact") if supervisor and is_cared_for else None
     if said is None and child is None:

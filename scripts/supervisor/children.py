@@ -7,13 +7,13 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import psutil
 
+from scripts.supervisor.state import SupervisorState
 from shared.log import get_log
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
@@ -100,16 +100,18 @@ class Child:
         self._process.send_signal(number)
 
 
-def end_leftovers(before: Mapping[str, Any], *, within_s: float) -> list[int]:
+def end_leftovers(before: SupervisorState | None, *, within_s: float) -> list[int]:
     """Pids of children that outlived a supervisor whose state file this was; they have ended when this returns.
 
     Each is told by its command line, which names that supervisor: a pid alone may be anybody's by now.
     """
+    if before is None:
+        return []
     found = []
-    for child in before.get("children", {}).values():
+    for child in before.children.values():
         with suppress(psutil.Error):
-            process = psutil.Process(child["pid"] or 0)
-            if [MODULE, str(before.get("pid"))] == process.cmdline()[2:4]:
+            process = psutil.Process(child.pid or 0)
+            if [MODULE, str(before.pid)] == process.cmdline()[2:4]:
                 process.terminate()
                 found.append(process)
     _, alive = psutil.wait_procs(found, timeout=within_s)

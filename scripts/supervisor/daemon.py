@@ -13,7 +13,7 @@ from scripts.supervisor.children import Ear, end_leftovers
 from scripts.supervisor.orders import STOP_ORDER, concerned, has_archive, last_pass, limits, orders
 from scripts.supervisor.policy import next_to_stop
 from scripts.supervisor.readings import Scale, explained, machine
-from scripts.supervisor.state import StateFile
+from scripts.supervisor.state import SupervisorFile
 from scripts.supervisor.ward import Ward
 from shared.errors import DaedalusError
 from shared.log import get_log
@@ -30,7 +30,7 @@ class Supervisor:
     def __init__(self, settings: Settings, file: Path, *, log_format: str | None = None) -> None:
         self._settings, self._file, self._log_format = settings, file, log_format
         self._health = HealthService(settings)
-        self._state = StateFile(settings.lake().state)
+        self._state = SupervisorFile(settings.lake().state)
         self._ear, self._scale = Ear(), Scale()
         self._wards: dict[str, Ward] = {}
         self._new: tuple[Settings, Check] | None = None  # that are being judged

@@ -28,11 +28,11 @@ _BITS = {  # https://www.raspberrypi.com/documentation/computers/os.html#get_thr
 class Machine:
     """One look at the machine. Also the shape of `machine` in state/supervisor.json."""
 
-    temperature_c: float | None  # the hottest sensor of the processor
-    throttled: list[str] | None  # why a Raspberry Pi runs slower now; empty: it does not
-    throttled_bits: int | None  # what it says of that in full, see `explained`
-    memory_available_mb: float | None
-    disk_free_mb: float | None
+    temperature_c: float | None = None  # the hottest sensor of the processor
+    throttled: list[str] | None = None  # why a Raspberry Pi runs slower now; empty: it does not
+    throttled_bits: int | None = None  # what it says of that in full, see `explained`
+    memory_available_mb: float | None = None
+    disk_free_mb: float | None = None
 
 
 def machine(folder: Path) -> Machine:

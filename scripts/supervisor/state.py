@@ -1,43 +1,55 @@
 """`state/supervisor.json`: what the supervisor last knew, for other shells, health, and the next supervisor."""
 
 import time
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import msgspec
+from msgspec import Struct, field
 
 from scripts.supervisor.readings import Machine
 from shared.clock import boot_id
-from shared.disk import Disk
-from shared.errors import LakeUnusable
 from shared.log import get_log
+from shared.state_files import Pid, Spoken, StateFile, read
 
 STALE_S = 30.0  # it is written each few seconds
 log = get_log("supervisor")
 
 
-class StateFile:
+class ChildState(Struct, frozen=True, kw_only=True):
+    """One child."""
+
+    pid: Pid | None = None
+    state: str = "off"
+    started_wall_ns: int | None = None
+    again_s: float | None = None  # until it is started; a supervisor of before does not say it
+    restarts: int = 0
+    last_exit: int | str | None = None
+    memory_mb: float | None = None
+    cpu_percent: float | None = None
+    fed_wall_ns: int | None = None
+
+
+class SupervisorState(Spoken, kw_only=True):
+    """The supervisor, its children by name, and the machine."""
+
+    children: dict[str, ChildState] = field(default_factory=dict)
+    machine: Machine = field(default_factory=Machine)
+
+
+class SupervisorFile:
     """The file. One that cannot be written stops nothing."""
 
     def __init__(self, folder: Path) -> None:
-        self._path, self._disk, self._warned = folder / "supervisor.json", Disk(durable=False), False
+        self._path = folder / "supervisor.json"
+        self._file = StateFile(self._path, log=log)
 
-    def read(self) -> dict[str, Any]:
-        """What it says; empty where there is none, or none that can be read."""
-        try:
-            said = msgspec.json.decode(self._path.read_bytes())
-        except (OSError, msgspec.DecodeError):
-            return {}
-        return said if isinstance(said, dict) else {}
+    def read(self) -> SupervisorState | None:
+        """What it says; None where there is none, or none that can be read."""
+        return read(self._path, SupervisorState).said
 
-    def write(self, pid: int, children: dict[str, dict[str, Any]], machine: Machine) -> None:
+    def write(self, pid: int, children: Mapping[str, ChildState], machine: Machine) -> None:
         """Replace it whole."""
-        said = {"pid": pid, "boot": boot_id(), "wall_ns": time.time_ns()}
-        said |= {"children": children, "machine": asdict(machine)}
-        try:
-            self._disk.write_whole(self._path, msgspec.json.encode(said))
-        except (OSError, LakeUnusable) as error:
-            if not self._warned:
-                log.warning("the state cannot be written; supervising goes on", file=str(self._path), error=str(error))
-            self._warned = True
+        now_ns = time.time_ns()
+        self._file.write(
+            SupervisorState(pid=pid, wall_ns=now_ns, boot=boot_id(), children=dict(children), machine=machine)
+        )

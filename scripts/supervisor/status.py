@@ -1,71 +1,70 @@
 """`--status`: what a supervisor's state file says, and whether that can still be true."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from scripts.living import living
-from scripts.supervisor.readings import explained
-from scripts.supervisor.state import STALE_S, StateFile
+from scripts.supervisor.readings import Machine, explained
+from scripts.supervisor.state import STALE_S, ChildState, SupervisorFile
 
 
 def shown(folder: Path) -> tuple[list[str], bool]:
-    """Lines for a person, and whether all is well."""
-    said = StateFile(folder).read()
-
-    def lives(pid: int) -> bool:
-        return living(pid, seen_ns=said["wall_ns"], boot=said.get("boot", "")) is not None
-
-    return said_of(said, now_ns=time.time_ns(), lives=lives)
-
-
-def said_of(said: Mapping[str, Any], *, now_ns: int, lives: Callable[[int], bool]) -> tuple[list[str], bool]:
-    """The lines of one state, and whether all is well: the supervisor lives, and so does each of its children."""
-    if not said:
+    """Lines for a person, and whether all is well: the supervisor lives, and so does each of its children."""
+    said, now_ns = SupervisorFile(folder).read(), time.time_ns()
+    if said is None:
         return ["no supervisor has run on this lake"], False
-    age_s = (now_ns - said["wall_ns"]) / 1e9
-    is_alive, is_fresh = lives(said["pid"]), -STALE_S <= age_s <= STALE_S
+
+    def lives(pid: int | None) -> bool:
+        return living(pid, seen_ns=said.wall_ns, boot=said.boot) is not None
+
+    age_s = (now_ns - said.wall_ns) / 1e9
+    is_alive, is_fresh = lives(said.pid), -STALE_S <= age_s <= STALE_S
     if not is_alive:
-        head = f"no supervisor runs: pid {said['pid']} is gone; it last said something {_ago(age_s)} ago"
+        head = f"no supervisor runs: pid {said.pid} is gone; it last said something {_ago(age_s)} ago"
     elif not is_fresh:
-        head = f"stale: pid {said['pid']} lives, but has said nothing for {_ago(age_s)}; what follows is from then"
+        head = f"stale: pid {said.pid} lives, but has said nothing for {_ago(age_s)}; what follows is from then"
     else:
-        head = f"supervisor runs as pid {said['pid']}"
-    children = said["children"]
-    there = {name for name, child in children.items() if child["pid"] and lives(child["pid"])}
-    is_well = all(name in there or child["state"] in ("resting", "off") for name, child in children.items())
-    lines = [f"  {name}: {', '.join(_child(children[name], now_ns, name in there, is_alive))}" for name in children]
-    return [head, *lines, *_machine(said["machine"])], is_well and is_alive and is_fresh
+        head = f"supervisor runs as pid {said.pid}"
+    there = {name for name, child in said.children.items() if lives(child.pid)}
+    is_well = all(name in there or child.state in ("resting", "off") for name, child in said.children.items())
+    lines = [
+        f"  {name}: {', '.join(_child(child, now_ns, name in there, is_alive))}"
+        for name, child in said.children.items()
+    ]
+    return [head, *lines, *_machine(said.machine)], is_well and is_alive and is_fresh
 
 
-def _child(child: Mapping[str, Any], now_ns: int, is_there: bool, is_cared_for: bool) -> Iterator[str]:
+def _child(child: ChildState, now_ns: int, is_there: bool, is_cared_for: bool) -> Iterator[str]:
     """What there is to say of a child; of one that is gone, how it was last seen."""
     if not is_there:
-        yield "gone" if child["pid"] else child["state"] if is_cared_for else "does not run"
-        if is_cared_for and child.get("again_s") is not None:  # a supervisor of before does not say it
-            yield f"again in {_ago(child['again_s'])}"
-        if child["pid"]:
-            yield f"it was {child['state']} as pid {child['pid']}"
+        yield "gone" if child.pid else child.state if is_cared_for else "does not run"
+        if is_cared_for and child.again_s is not None:
+            yield f"again in {_ago(child.again_s)}"
+        if child.pid:
+            yield f"it was {child.state} as pid {child.pid}"
     else:
-        yield f"{child['state']} as pid {child['pid']}" if is_cared_for else f"pid {child['pid']} outlived it"
-        yield f"for {_ago((now_ns - child['started_wall_ns']) / 1e9)}"
-        if child["memory_mb"] is not None:
-            yield f"{child['memory_mb']:,.0f} MB, {child['cpu_percent']:.0f} % of a processor"
-    if child["fed_wall_ns"]:
-        yield f"data {_ago((now_ns - child['fed_wall_ns']) / 1e9)} ago"
-    if child["restarts"]:
-        yield f"{child['restarts']} restarts, the last end: {child['last_exit']}"
-    elif child["state"] == "resting" and child["last_exit"]:
-        yield f"the last end: {child['last_exit']}"
+        yield f"{child.state} as pid {child.pid}" if is_cared_for else f"pid {child.pid} outlived it"
+        yield f"for {_ago((now_ns - (child.started_wall_ns or now_ns)) / 1e9)}"
+        if child.memory_mb is not None:
+            yield f"{child.memory_mb:,.0f} MB, {child.cpu_percent or 0.0:.0f} % of a processor"
+    if child.fed_wall_ns:
+        yield f"data {_ago((now_ns - child.fed_wall_ns) / 1e9)} ago"
+    if child.restarts:
+        yield f"{child.restarts} restarts, the last end: {child.last_exit}"
+    elif child.state == "resting" and child.last_exit:
+        yield f"the last end: {child.last_exit}"
 
 
-def _machine(machine: Mapping[str, Any]) -> Iterator[str]:
-    units = {"temperature_c": "temperature {:.0f} C", "memory_available_mb": "{:,.0f} MB of memory available"}
-    units["disk_free_mb"] = "{:,.0f} MB of disk free"
-    if parts := [text.format(machine[name]) for name, text in units.items() if machine[name] is not None]:
+def _machine(machine: Machine) -> Iterator[str]:
+    units = {
+        "temperature {:.0f} C": machine.temperature_c,
+        "{:,.0f} MB of memory available": machine.memory_available_mb,
+        "{:,.0f} MB of disk free": machine.disk_free_mb,
+    }
+    if parts := [text.format(value) for text, value in units.items() if value is not None]:
         yield f"  machine: {', '.join(parts)}"
-    for reason in explained(machine["throttled_bits"] or 0):
+    for reason in explained(machine.throttled_bits or 0):
         yield f"  machine: {reason}"
 
 

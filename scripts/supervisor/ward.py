@@ -7,6 +7,7 @@ from typing import Any
 from scripts.supervisor.children import Child, Ear, Order
 from scripts.supervisor.policy import Action, ChildPolicy, Limits
 from scripts.supervisor.readings import Scale, Weight
+from scripts.supervisor.state import ChildState
 from shared.clock import SystemClock
 from shared.log import get_log
 from shared.notify import READY, WATCHDOG
@@ -81,19 +82,19 @@ class Ward:
         """Start it anew, in good order."""
         self._signal(self.policy.restart(time.monotonic()))
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> ChildState:
         """Its entry in state/supervisor.json."""
-        return {
-            "pid": self.pid,
-            "state": self.policy.state,
-            "started_wall_ns": self._started_wall_ns if self._child else None,
-            "again_s": self.policy.waits_s(time.monotonic()),
-            "restarts": self.policy.restarts,
-            "last_exit": self.policy.last_exit,
-            "memory_mb": self._weight.memory_mb if self._weight else None,
-            "cpu_percent": self._weight.cpu_percent if self._weight else None,
-            "fed_wall_ns": self._fed_wall_ns,
-        }
+        return ChildState(
+            pid=self.pid,
+            state=self.policy.state,
+            started_wall_ns=self._started_wall_ns if self._child else None,
+            again_s=self.policy.waits_s(time.monotonic()),
+            restarts=self.policy.restarts,
+            last_exit=self.policy.last_exit,
+            memory_mb=self._weight.memory_mb if self._weight else None,
+            cpu_percent=self._weight.cpu_percent if self._weight else None,
+            fed_wall_ns=self._fed_wall_ns,
+        )
 
     def _do(self, action: Action | None, ear: Ear, now_s: float) -> None:
         if action is not Action.START:

@@ -15,6 +15,7 @@ from scripts.demo.evidence import read_evidence
 from scripts.demo.folder import SYMBOLS
 from scripts.demo.verdict import verdict
 from scripts.supervisor.children import MODULE, end_leftovers
+from scripts.supervisor.state import ChildState, SupervisorState
 from shared.partitioning import Lake
 from storage.inspection import Scope
 from storage.locks import hold
@@ -170,13 +171,15 @@ def test_an_orphan_that_does_not_end_is_killed_and_nobody_else_is() -> None:
         assert orphan.stdout
         orphan.stdout.readline()
         os.kill(orphan.pid, signal.SIGSTOP)  # deaf to SIGTERM
-        children = {"ingest": {"pid": orphan.pid}, "watch": {"pid": other.pid}, "sync": {"pid": None}}
-        assert end_leftovers({"pid": os.getpid() + 1, "children": children}, within_s=0.1) == []
-        assert end_leftovers({"pid": os.getpid(), "children": children}, within_s=0.1) == [orphan.pid]
+        pids = {"ingest": orphan.pid, "watch": other.pid, "sync": None}
+        children = {name: ChildState(pid=pid) for name, pid in pids.items()}
+        own, anothers = (SupervisorState(pid=pid, wall_ns=1, children=children) for pid in (os.getpid(), 1))
+        assert end_leftovers(anothers, within_s=0.1) == []
+        assert end_leftovers(own, within_s=0.1) == [orphan.pid]
         orphan.wait(WITHIN_S)
         assert not psutil.pid_exists(orphan.pid)
         assert other.poll() is None
-        assert end_leftovers({}, within_s=0.1) == []
+        assert end_leftovers(None, within_s=0.1) == []
     finally:
         for process in (orphan, other):
             process.kill()

@@ -10,13 +10,9 @@ from typing import Any
 import pytest
 
 from scripts.supervisor.readings import Machine
-from scripts.supervisor.state import StateFile
+from scripts.supervisor.state import ChildState, SupervisorFile
 from scripts.supervisor.status import shown
 from shared.disk import Disk
-
-MACHINE = Machine(
-    temperature_c=None, throttled=None, throttled_bits=None, memory_available_mb=1000.0, disk_free_mb=None
-)
 
 
 @pytest.fixture
@@ -27,14 +23,13 @@ def ended() -> int:
     return process.pid
 
 
-def child(pid: int | None, state: str = "running", **facts: Any) -> dict[str, Any]:
-    said = {"pid": pid, "state": state, "started_wall_ns": time.time_ns() if pid else None, "restarts": 0}
-    return {**said, "last_exit": None, "memory_mb": None, "cpu_percent": None, "fed_wall_ns": None, **facts}
+def child(pid: int | None, state: str = "running", **facts: Any) -> ChildState:
+    return ChildState(pid=pid, state=state, started_wall_ns=time.time_ns() if pid else None, **facts)
 
 
-def write(folder: Path, pid: int, children: dict[str, dict[str, Any]]) -> None:
+def write(folder: Path, pid: int, children: dict[str, ChildState]) -> None:
     Disk(durable=False).make_dirs(folder)
-    StateFile(folder).write(pid, children, MACHINE)
+    SupervisorFile(folder).write(pid, children, Machine(memory_available_mb=1000.0))
 
 
 def test_all_that_lives_is_well(tmp_path: Path) -> None:
@@ -90,7 +85,9 @@ def test_a_number_that_another_process_has_now_is_gone(tmp_path: Path, monkeypat
 
 def test_one_that_says_nothing_any_more_is_not_well(tmp_path: Path) -> None:
     write(tmp_path, os.getpid(), {})
-    later_ns = StateFile(tmp_path).read()["wall_ns"] + 31 * 10**9
+    said = SupervisorFile(tmp_path).read()
+    assert said
+    later_ns = said.wall_ns + 31 * 10**9
     with pytest.MonkeyPatch.context() as later:
         later.setattr("scripts.supervisor.status.time.time_ns", lambda: later_ns)
         lines, is_well = shown(tmp_path)
