@@ -10,6 +10,7 @@ from typing import Protocol
 
 from etl.core.streams import StreamResult
 from etl.watcher_state import WatcherState
+from shared.clock import boot_id
 from shared.log import get_log
 from shared.state_files import StateFile
 
@@ -34,7 +35,7 @@ class Status:
             for table, seen in result.counts.items():
                 counts.update({f"{table}.{name}": count for name, count in seen.items()})
         streams = {key: dict(counts) for key, counts in self._streams.items()}
-        self._file.write(WatcherState(pid=os.getpid(), wall_ns=time.time_ns(), streams=streams))
+        self._file.write(WatcherState(pid=os.getpid(), boot=boot_id(), wall_ns=time.time_ns(), streams=streams))
 
 
 class Runs(Protocol):

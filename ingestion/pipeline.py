@@ -210,6 +210,7 @@ class IngestionPipeline:
         queue = self._intake
         return Heartbeat(
             pid=os.getpid(),
+            boot=boot_id(),
             wall_ns=self._clock.wall_ns(),
             epoch=self._epoch,
             started_wall_ns=1000 * self._started_us,

@@ -24,7 +24,7 @@ class Spoken(Struct, kw_only=True):
 
     pid: Pid
     wall_ns: int
-    boot: str = ""  # the id of that boot of the machine; not all say it
+    boot: str = ""  # the id of that boot of the machine; versions before did not say it
 
 
 class Found(NamedTuple, Generic[T_co]):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from shared.clock import Clock
+from shared.clock import Clock, boot_id
 from shared.errors import DaedalusError, ObjectDamaged, StorageUnreachable
 from shared.log import get_log
 from shared.state_files import StateFile, read
@@ -79,7 +79,7 @@ class Told:
         self._said: set[str] = set()
         self._met: set[str] = set()  # in this pass
         self.report = SyncReport()
-        self._state = SyncState(pid=os.getpid(), wall_ns=clock.wall_ns())
+        self._state = SyncState(pid=os.getpid(), boot=boot_id(), wall_ns=clock.wall_ns())
         if before := read(path, SyncState).said:
             self._state.last_success_wall_ns = before.last_success_wall_ns
             self._state.last_problem = before.last_problem

@@ -18,6 +18,7 @@ from ingestion.intake import Intake
 from ingestion.pipeline import PipelineOptions
 from ingestion.retry import RetryPolicy
 from scripts import ingest
+from shared.clock import boot_id
 from shared.errors import ExchangeRefused, SettingsInvalid
 from shared.partitioning import Lake
 from shared.rows import Row, Ticker, Trade
@@ -171,6 +172,7 @@ async def test_a_heartbeat_that_cannot_be_written_is_said_once_and_capture_goes_
         while run.inlet.statistics.rows <= 3 or not any("cannot be written" in line["event"] for line in lines):
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)  # ten more beats, of which nothing is said
+        assert run.pipeline.statistics().boot == boot_id()
         run.pipeline.stop()
         await running
     assert [line["log_level"] for line in lines if "cannot be written" in line["event"]] == ["warning"]

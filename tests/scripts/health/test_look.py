@@ -13,11 +13,13 @@ import pytest
 from filelock import FileLock
 
 from etl.core import executor
+from etl.watcher import Status
 from ingestion.writers import recovery
 from scripts.health.facts import Health
 from scripts.health.look import look
 from scripts.health.verdict import verdict
 from scripts.supervisor import readings
+from shared import state_files
 from shared.clock import SystemClock, boot_id
 from shared.partitioning import Lake
 from storage.locks import hold, sync_lock
@@ -58,11 +60,12 @@ CHANNEL = {"streams": 1, "rows": 9, "rows_per_s": 3.0, "last_row_wall_ns": 0, "i
 
 
 def captures(lake: Lake, **facts: Any) -> None:
-    feed = {"sessions": 2, "last_row_wall_ns": time.time_ns()}
-    channels = {"trades": {**CHANNEL, "last_row_wall_ns": time.time_ns()}, "ticker": CHANNEL}
+    feed = {"sessions": 2, "rows_given_up": 5, "rejects": 6, "last_row_wall_ns": time.time_ns()}
+    trades = CHANNEL | {"last_row_wall_ns": time.time_ns(), "streams": 7, "interrupted": 3, "gaps_open": 4}
+    channels = {"trades": trades, "ticker": CHANNEL}
     said: dict[str, Any] = {"epoch": "20260609T120000Z-0a0b", "queue": {"rows": 5, "fill": 0.25}, "heartbeat_s": 5.0}
     said |= {"feeds": {"native:kraken": feed}, "channels": {"native:kraken": channels}, "journal_age_s": 3.5}
-    say(lake, "ingestion.json", **said, **facts)
+    say(lake, "ingestion.json", **(said | {"sacrifice": {"level": 2}, "disk": {"is_paused": True}} | facts))
 
 
 def test_a_machine_on_which_nothing_ever_ran(tmp_path: Path) -> None:
@@ -79,11 +82,13 @@ def test_a_capture_that_runs(lake: Lake) -> None:
     assert process.state == "running"
     assert process.memory_mb is not None
     assert process.memory_mb > 10
-    assert health.queue_percent == 25.0
+    assert (health.queue_percent, health.sacrifice_level, health.is_paused) == (25.0, 2, True)
     assert health.journals.open_age_s == 3.5
     (feed,) = health.feeds
     ticker, trades = feed.channels
-    assert (feed.reconnects, trades.rows_per_s, ticker.last_row_age_s) == (2, 3.0, None)
+    assert (feed.reconnects, feed.rows_given_up, feed.rejects) == (2, 5, 6)
+    assert (trades.rows, trades.rows_per_s, ticker.last_row_age_s) == (9, 3.0, None)
+    assert (trades.streams, trades.interrupted, trades.gaps_open) == (7, 3, 4)
     assert trades.last_row_age_s == pytest.approx(0.0, abs=60)
 
 
@@ -93,12 +98,28 @@ def test_of_a_capture_that_is_gone_nothing_looks_live(lake: Lake, ended: int) ->
     assert states(health)["ingest"] == "gone"
     assert health.process("ingest").memory_mb is None
     assert (health.queue_percent, health.journals.open_age_s) == (None, None)
+    assert (health.sacrifice_level, health.is_paused) == (0, False)
     assert {channel.rows_per_s for channel in health.feeds[0].channels} == {None}
 
 
 def test_a_number_that_another_process_has_now_is_gone(lake: Lake) -> None:
     say(lake, "watcher.json", ago_s=10**7)  # long before this process began
     assert states(seen(lake))["watch"] == "gone"
+
+
+@pytest.mark.parametrize("name", ["ingestion.json", "watcher.json", "sync.json", "supervisor.json"])
+def test_a_number_of_another_boot_is_gone(lake: Lake, name: str) -> None:
+    say(lake, name, boot=boot_id())
+    assert list(states(seen(lake)).values()).count("running") == 1
+    say(lake, name, boot="another")
+    assert list(states(seen(lake)).values()).count("gone") == 1
+
+
+def test_processes_say_in_which_boot_they_are(lake: Lake) -> None:
+    Told(lake.state / "sync.json", clock=SystemClock()).begin("up")
+    Status(lake.state / "watcher.json").add([])
+    for name in ("sync.json", "watcher.json"):
+        assert json.loads((lake.state / name).read_bytes())["boot"] == boot_id()
 
 
 @pytest.fixture
@@ -120,6 +141,9 @@ def test_a_capture_that_lives_and_says_nothing(lake: Lake) -> None:
     silent = seen(lake, later_s=31)
     assert states(silent)["ingest"] == "silent"
     assert silent.queue_percent is None
+    captures(lake, heartbeat_s=20.0)
+    assert states(seen(lake, later_s=119))["ingest"] == "running"
+    assert states(seen(lake, later_s=121))["ingest"] == "silent"
 
 
 def test_a_child_that_has_not_spoken_yet_is_starting(lake: Lake, ended: int) -> None:
@@ -180,6 +204,12 @@ def test_a_damaged_file_is_said_and_stops_nothing(lake: Lake, name: str, content
     assert list(health.problems) == [str(lake.state / name)]
     assert list(states(health).values()).count("unreadable") == 1
     assert any(name in alarm.text for alarm in verdict(health, limits()))
+
+
+def test_a_file_that_is_too_large_to_be_ours_is_not_read(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_files, "_BYTES_MAX", 10)
+    say(lake, "sync.json")
+    assert list(seen(lake).problems.values()) == ["is larger than any file of ours"]
 
 
 def test_a_folder_in_the_place_of_a_file(lake: Lake) -> None:
@@ -294,6 +324,16 @@ def test_the_machine_of_now(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None
     machine = seen(lake).machine
     assert (machine.temperature_c, machine.memory_available_mb) == (81.5, 512.0)
     assert machine.throttled == "under-voltage now; warm now"
+
+
+def test_the_disk_is_full_when_only_what_capture_leaves_free_is_left(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.health.look.growth_bytes_per_day", lambda *_, **__: 1e9)
+    captures(lake, disk={"reserve_bytes": 0})
+    assert (seen(lake).disk.days_left or 0) > 0
+    captures(lake, disk={"reserve_bytes": 10**18})
+    assert seen(lake).disk.days_left == 0.0
 
 
 def test_restarts_as_the_supervisor_counts_them(lake: Lake) -> None:
