@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from ingestion.writers.journal import COMMIT_SUFFIX, SUFFIX, JournalId
+from ingestion.writers.mending import MENDING, mend
 from ingestion.writers.seal import Commit, Sealer, read_commit
 from shared.disk import Disk, translated
 from shared.errors import LakeUnusable, ReadyConflict
@@ -77,6 +78,7 @@ def recover(lake: Lake, sealer: Sealer, *, disk: Disk) -> RecoveryReport:
         newest[journal_id.epoch] = journal_id
     for _, path in sorted(commits.items()):
         commit = read_commit(path)
+        mend(commit, lake, sealer, disk=disk)
         sealer.publish(commit)
         _finish(commit, sealer, report)
         report.commits += 1
@@ -143,6 +145,8 @@ def _clear_staging(lake: Lake, disk: Disk) -> None:
 
 
 def _is_ours(stem: str) -> bool:
+    if stem == MENDING:
+        return True
     try:
         JournalId.parse(stem)
     except ValueError:

@@ -5,7 +5,7 @@ and staging is rubbish; after it the record is the truth and every further step 
 """
 
 import filecmp
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -156,12 +156,29 @@ class Sealer:
             wanted = ((kind, part.of(kind, rows)) for kind, rows in again)
             _write(wanted, staging, spill_bytes=budget_bytes if part.is_giant else None)
 
+    def places(self, commit: Commit) -> Iterator[tuple[Path, Path, Published]]:
+        """Of each committed file: where it is staged, where it is ready, and its line for the log."""
+        for name, entry in commit.files:
+            yield self._staging(commit) / name, self._lake.ready / entry.path, entry
+
+    def make_again(self, journal: Path, name: str) -> dict[str, tuple[Path, Published]]:
+        """The ready files of a journal made anew in a staging folder of that name, by path below `ready`."""
+        staging = Staging(self._lake, JournalId.parse(journal.stem), self._options, disk=self._disk, name=name)
+        self._clear(staging.folder)
+        self._disk.make_dirs(staging.folder)
+        apart = Sealer(self._lake, self._options, disk=self._disk, log=self._log)  # our counts of streams stay
+        try:
+            apart._stage(JournalReader(journal), staging)
+            return {entry.path: (staging.folder / staged, entry) for staged, entry in staging.finish()}
+        except BaseException:
+            staging.abandon()
+            raise
+
     def publish(self, commit: Commit) -> None:
         """Give the committed files their names and record them; may be repeated after a crash at any step."""
         staging = self._staging(commit)
         folders = set()
-        for staged_name, entry in commit.files:
-            staged, ready = staging / staged_name, self._lake.ready / entry.path
+        for staged, ready, _ in self.places(commit):
             folders.add(ready.parent)
             if not staged.exists():
                 continue  # published before a crash; a consumer may even have moved it away since

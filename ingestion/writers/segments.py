@@ -142,8 +142,10 @@ def _tail(rows: pa.Table, before: Tail | None) -> Tail:
 class Staging:
     """The ready files of one journal, one per stream and hour, in a folder of their own."""
 
-    def __init__(self, lake: Lake, journal_id: JournalId, options: SegmentOptions, *, disk: Disk) -> None:
-        self.folder = lake.staging / str(journal_id)
+    def __init__(
+        self, lake: Lake, journal_id: JournalId, options: SegmentOptions, *, disk: Disk, name: str | None = None
+    ) -> None:
+        self.folder = lake.staging / (name or str(journal_id))
         self._lake, self._id, self._options, self._disk = lake, journal_id, options, disk
         self._segments: dict[Path, Segment] = {}
         self.boot_id = ""  # whose monotonic clock the rows bear, by the journal; empty if it does not say
