@@ -21,7 +21,7 @@ from shared.tables import SCHEMA_VERSION, Table
 from storage.checksum import SummedFile
 from storage.published import Published, Tail
 
-_BUFFER_BYTES, _TEXT_ROWS = 1 << 20, 1 << 13
+_BUFFER_BYTES, _TEXT_ROWS = 1 << 17, 1 << 13
 _SYMBOL_CHARS_MAX = 200  # a folder's name may have 255 bytes on every common filesystem
 
 
@@ -45,7 +45,7 @@ class Segment:
         self._tail: Tail | None = None
         self._parquet: pq.ParquetWriter | None = None
         self._file = SummedFile(path)
-        self._sink: Any = self._file
+        self._sink: Any = self._file  # what is written to, while it is open
         if options.raw_format != "ndjson":
             # The buffer spares a turn of the interpreter for each of a file's hundred small writes.
             self._sink = pa.BufferedOutputStream(pa.PythonFile(self._file, "w"), _BUFFER_BYTES)
@@ -81,6 +81,7 @@ class Segment:
             self._parquet.close()
             self._parquet = None
         self._sink.close()
+        self._sink = None  # and its buffer with it: a journal makes thousands of files
         disk.sync_file(self.path)
 
     def abandon(self) -> None:
@@ -90,7 +91,9 @@ class Segment:
             self._parquet = None
         for each in (self._sink, self._file):
             with suppress(OSError):
-                each.close()
+                if each is not None:
+                    each.close()
+        self._sink = None
 
     def _facts(self) -> dict[str, str]:
         assert self._tail

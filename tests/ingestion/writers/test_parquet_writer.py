@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -106,6 +107,24 @@ def test_rows_spilled_in_small_pieces_are_the_same_rows(lake: Lake) -> None:
     assert content_hash(pq.read_table(path, partitioning=None)) == int(
         pq.ParquetFile(path).metadata.metadata[b"daedalus.content_hash"], 16
     )
+
+
+def test_a_finished_file_keeps_no_memory(lake: Lake) -> None:
+    allocated = list[int]()
+
+    class Watched(Disk):
+        def sync_file(self, path: Path) -> None:
+            allocated.append(pa.total_allocated_bytes())
+            super().sync_file(path)
+
+    clock = StepClock()
+    feed = Feed(clock)
+    w = writer(lake, clock, disk=Watched(durable=False))
+    for number in range(100):
+        w.append(feed.captures(1, symbol=f"S{number}-USD"))
+    w.close()
+    assert len(ready_files(lake)) == 100
+    assert max(allocated) - min(allocated) < 4 << 20
 
 
 def test_ndjson_holds_the_same_rows_in_text(lake: Lake, tmp_path: Path) -> None:
