@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from weakref import finalize
 
 from shared.errors import DiskFull, LakeUnusable
 
@@ -57,6 +58,7 @@ class AppendFile:
         self.size_bytes = after_bytes or 0
         with translated(path):
             self._fd = os.open(path, os.O_CREAT | os.O_WRONLY | (os.O_EXCL if after_bytes is None else 0), 0o644)
+            self._let_go = finalize(self, os.close, self._fd)  # also of one that is dropped, as when its disk failed
             if after_bytes is not None:
                 os.ftruncate(self._fd, after_bytes)
 
@@ -87,12 +89,11 @@ class AppendFile:
 
     def close(self) -> None:
         """Cut off what was reserved and not used, and let the file go."""
-        if self._fd < 0:
+        if not self._let_go.alive:
             return
         with translated(self.path):
             os.ftruncate(self._fd, self.size_bytes)
-            os.close(self._fd)
-        self._fd = -1
+            self._let_go()
 
     def _reserve(self, size_bytes: int) -> None:
         if not self._reserves or size_bytes <= self._allocated:

@@ -1,7 +1,9 @@
 """Disks that can be stopped, broken or slowed before each of their steps."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 from shared.disk import AppendFile, Disk, translated
 
@@ -30,23 +32,7 @@ class SteppedDisk(Disk):
         return self._stepped(super().open_again(path, after_bytes=after_bytes))
 
     def _stepped(self, file: AppendFile) -> AppendFile:
-        path, write, sync = file.path, file.write, file.sync
-
-        def write_or_tear(data: bytes) -> None:
-            try:
-                self.before("write", path)
-            except BaseException:
-                write(data[: len(data) // 2])
-                raise
-            write(data)
-
-        def say_and_sync() -> None:
-            self.before("append_sync", path)
-            sync()
-
-        file.write = write_or_tear  # type: ignore[method-assign]
-        file.sync = say_and_sync  # type: ignore[method-assign]
-        return file
+        return cast(AppendFile, SteppedFile(file, self.before))
 
     def make_dirs(self, path: Path) -> None:
         self.before("make_dirs", path)
@@ -79,6 +65,28 @@ class SteppedDisk(Disk):
     def sync_dir(self, path: Path) -> None:
         self.before("sync_dir", path)
         super().sync_dir(path)
+
+
+class SteppedFile:
+    """A growing file on such a disk. It holds nothing that holds it: with the process that is killed, it is closed."""
+
+    def __init__(self, file: AppendFile, before: Callable[[str, Path], None]) -> None:
+        self._file, self._before = file, before
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._before("write", self._file.path)
+        except BaseException:
+            self._file.write(data[: len(data) // 2])
+            raise
+        self._file.write(data)
+
+    def sync(self) -> None:
+        self._before("append_sync", self._file.path)
+        self._file.sync()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 class Killed(BaseException):
