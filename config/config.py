@@ -95,6 +95,13 @@ def _impossible(settings: Settings, file: Path) -> Iterator[str]:
             f"{file}: storage.ingestion_storage.type: found s3, expected local: a journal has to be synced to a disk "
             "message by message, which no bucket does; set storage.archive and run `daedalus sync` beside"
         )
+    told = settings.retention
+    ages = (told.keep_days, told.silver_keep_days, told.gold_keep_days, told.lake_max_gb, *told.keep_days_by_channel)
+    if settings.sync.delete_after_verify and settings.storage.archive.type != "local" and not any(ages):
+        yield (
+            f"{file}: sync.delete_after_verify: found true, expected false where `retention` names no age and no size: "
+            "nothing would ever be removed"
+        )
     for key, found, own in settings.storage.within_the_lake():
         yield f"{file}: storage.{key}.path: found {found}, expected a folder outside the lake, which has {own}"
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from config.reference import ANY_INDEX, ANY_NAME, Entry, dotted, entries
+from config.reference import ANY_INDEX, ANY_NAME, Entry, dotted, entries, kind
 from shared.errors import SettingsInvalid
 
 _SHOWN_CHARS = 60
@@ -90,8 +90,22 @@ def _problem(
         case "union_tag_invalid":
             return f"{key}.type: found {quoted(found['type'])}, expected {_tags(details)}"
     if location and location[-1] == "[key]":
+        if isinstance(found, str):  # one of the names that this mapping takes, else it would not be refused
+            wanted_keys = _expected(details, None, location)
+            return f"{dotted(location[:-2])}: found {quoted(found)} as a key, expected {wanted_keys}"
         return f"{dotted(location[:-1])}: found {_kind_of(found)} as a key, expected text (quote it)"
+    if entry and (inner := _kind_within(entry, location)) and details["type"] != "expected":
+        shown = _kind_of(found) if isinstance(found, Mapping | list) else quoted(found)
+        return f"{key}: found {shown}, expected {inner}"
     return f"{key or 'the file'}: found {_shown(found, entry)}, expected {_expected(details, entry, location)}"
+
+
+def _kind_within(entry: Entry, location: Location) -> str | None:
+    """What a value of a mapping must be where all are numbers or lists of them: such a mapping holds no secrets."""
+    is_within = entry.kind == "mapping" and len(location) > len(entry.path)
+    kinds = get_args(entry.info.annotation)
+    inner = kind(kinds[1]) if is_within and len(kinds) == 2 else "text"
+    return None if inner == "text" else inner
 
 
 def _before_colon(location: Location) -> Location:

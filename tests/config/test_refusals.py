@@ -326,3 +326,31 @@ def test_a_bucket_that_is_no_name_is_refused(tmp_path, bucket):
     (line,) = refused(tmp_path, f'storage: {{archive: {{type: s3, bucket: "{bucket}"}}}}')
     assert line.startswith(f"storage.archive.bucket: found the text '{bucket}', expected a bucket's name")
     assert "`prefix`" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "retention: {keep_days_by_channel: {l3: 3}}",
+            "retention.keep_days_by_channel: found the text 'l3' as a key, expected one of trades,",
+        ),
+        ("supervisor: {nice: {wach: 3}}", "supervisor.nice: found the text 'wach' as a key, expected one of ingest,"),
+        (
+            "retention: {keep_days_by_channel: {l2: forever}}",
+            "retention.keep_days_by_channel.l2: found the text 'forever', expected whole number, 1 to 36500",
+        ),
+        ("supervisor: {nice: {watch: 40}}", "supervisor.nice.watch: found 40, expected whole number, -20 to 19"),
+        (
+            "supervisor: {cpu_affinity: {ingest: 0}}",
+            "supervisor.cpu_affinity.ingest: found 0, expected list of whole number, 0 to 4095",
+        ),
+        (
+            "{sync: {delete_after_verify: true}, storage: {archive: {type: s3, bucket: lake}}}",
+            "sync.delete_after_verify: found true, expected false where `retention` names no age and no size",
+        ),
+    ],
+)
+def test_what_stands_in_a_mapping_is_told_by_its_own_kind(tmp_path, text, line):
+    (said,) = refused(tmp_path, text)
+    assert said.startswith(line)
