@@ -7,6 +7,7 @@ not grow with the age of the lake. At most one hour of one symbol is in memory.
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import Any
 
 import polars as pl
 
-from shared.disk import Disk, translated
+from shared.disk import Disk
 from shared.errors import LakeUnusable
 from shared.partitioning import Lake, Partition
 from shared.rows import Stream
 from storage.bronze_rows import rows_of_hour
+from storage.frames_out import write_frame
 from storage.inspection import Scope
 from storage.side_agreement import Agreement, Verdict, agreement_with_prices, agreement_with_quotes, judge
 
@@ -149,10 +151,11 @@ class SideReport:
         own = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two checks may run at once
         try:
             self._disk.make_dirs(path.parent)
-            with translated(own):
-                rows.write_parquet(own)
+            write_frame(rows, own)
             self._disk.rename(own, path)
         except LakeUnusable as error:
+            with suppress(OSError):
+                own.unlink()
             self.unwritten = error
 
 

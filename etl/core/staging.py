@@ -5,7 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from shared.disk import Disk, translated
+from shared.disk import Disk
+from storage.frames_out import write_frame
 
 
 class Stage:
@@ -26,10 +27,7 @@ class Stage:
     def write(self, rows: pl.DataFrame, unit_us: int, facts: Mapping[str, str]) -> None:
         """Write the file of an hour or day whole; `facts` are what it says of itself."""
         staged = self.folder / f"{self.number:012d}-{unit_us}.parquet"
-        with translated(staged):
-            rows.write_parquet(
-                staged, compression="zstd", compression_level=3, row_group_size=1 << 17, metadata=dict(facts)
-            )
+        write_frame(rows, staged, compression="zstd", compression_level=3, row_group_size=1 << 17, metadata=dict(facts))
         self.files[unit_us] = staged
 
     def sync(self) -> None:
