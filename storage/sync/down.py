@@ -49,10 +49,12 @@ class DownPass:
         told: Told,
         stopped: Event,
         disk: Disk,
+        own: Path,
         gone_by: dict[str, str],
     ) -> None:
         self._store, self._ledger, self._lake, self._selection = store, ledger, lake, selection
         self._crew, self._pace, self._told, self._stopped, self._disk = crew, pace, told, stopped, disk
+        self._own = own  # folder of this synchronisation alone
         self._gone_by = gone_by  # manifests, by day, of which this process has brought everything, with their etags
         self._means: dict[str, Any] = {"disk": disk, "pass_on": self._pass_on}
 
@@ -136,8 +138,8 @@ class DownPass:
 
     def _beside(self, name: str) -> Path:
         """Where a log is read before the files that it names are here."""
-        path = self._lake.state / "sync" / name
-        self._disk.make_dirs(path.parent)
+        path = self._own / name
+        self._disk.make_dirs(self._own)
         self._disk.remove(path)
         return path
 

@@ -190,6 +190,7 @@ class StorageSync:
             told=self._told,
             stopped=stopped,
             disk=self._disk,
+            own=self._folder,
             gone_by=self._gone_by,
         )
 

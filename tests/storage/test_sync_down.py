@@ -271,3 +271,11 @@ def test_a_file_that_changed_here_is_told_and_left(folder_store, tmp_path):
     assert sums_of(lake).keys() - sums_of(mirror).keys() == {"state/etl/positions.json"}
     refined(mirror)
     assert rows_of(mirror) == rows_of(lake)
+
+
+def test_two_synchronisations_of_one_lake_share_no_folder(folder_store, tmp_path):
+    StorageSync(two_runs(tmp_path / "lake"), folder_store).run_once()
+    other = Lake.under(tmp_path / "other")
+    assert StorageSync(other, folder_store, SyncOptions(name="sync-input")).run_once("follow").is_complete
+    assert not (other.state / "sync").exists()
+    assert [path.name for path in (other.state / "sync-input").glob("*.log")] == []
