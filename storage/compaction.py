@@ -126,6 +126,7 @@ class Compactor:
         with _writer(staged, kind, self._options) as writer:
             for rows in _row_groups(self._checked(merged(sources))):
                 writer.add(rows)
+                del rows  # else it would stay while the next row group comes together
             expected = sum(each.hash for each in sources) % 2**64
             rows_expected = sum(each.rows for each in sources)
             writer.finish(_facts(kind, sources, writer, of))

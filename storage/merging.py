@@ -15,7 +15,7 @@ from shared.errors import InputUnreadable
 from shared.tables import Table
 from storage.segments import opened
 
-_HEAD_BYTES = 8 << 20  # of a file's rows in memory; a frame may have many MiB, so rows are no measure
+_HEAD_BYTES = 4 << 20  # of a file's rows in memory; a frame may have many MiB, so rows are no measure
 _ROWS_MAX = 1 << 16
 
 

@@ -8,13 +8,14 @@ from rich.console import Console
 from rich.table import Table
 
 from shared.log import configure
-from tests.benchmarks import bars, bars_files, features, ingest, sizes, sync_idle, sync_rivals
+from tests.benchmarks import bars, bars_files, compaction, features, ingest, sizes, sync_idle, sync_rivals
 from tests.benchmarks.ingest import Line
 
 PARTS = {
     "capture": (ingest.measure, sizes.measure),
     "bars": (bars.measure, bars_files.measure),
     "features": (features.measure,),
+    "compact": (compaction.measure,),
     "sync": (sync_rivals.measure, sync_idle.measure),
 }
 

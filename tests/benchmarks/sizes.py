@@ -77,6 +77,12 @@ def measure() -> list[Line]:
         return lines + _writer_cost(Lake.under(Path(folder)))
 
 
+def busy_l2(lake: Lake) -> list[Path]:
+    """Store the recording of a busy book; the files of its l2."""
+    _store(_replayed(_RECORDINGS[-1]), lake)
+    return sorted(lake.ready.glob("native/l2/**/*.parquet"))
+
+
 def _replayed(recording: _Recording) -> Stored:
     exchange = recording.exchange(SessionOptions(orderbook_interval_ns=recording.interval_ns))
     symbol = recording.symbol
