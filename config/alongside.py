@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from config.section import ListOf, Secret, Section, refuse
 from shared.rows import ROW_TYPES
@@ -102,6 +102,16 @@ class Supervisor(Section):
     """Priority by child; 19 yields to everybody, below 0 needs rights."""
     cpu_affinity: Mapping[Child, ListOf[Annotated[int, Field(ge=0, le=4095)]]] = Field(default={})
     """Such as {ingest: [0], watch: [1, 2, 3]}: the processors a child may use; without an entry, all."""
+
+    @field_validator("memory_critical_mb", "restart_delay_max_s")
+    @classmethod
+    def _not_below_first(cls, most: float, info: ValidationInfo) -> float:
+        first = {"memory_critical_mb": "memory_warning_mb", "restart_delay_max_s": "restart_delay_s"}[
+            str(info.field_name)
+        ]
+        if most < info.data.get(first, 0.0):
+            raise refuse(f"at least `{first}`")
+        return most
 
 
 class Health(Section):

@@ -127,9 +127,10 @@ def _retention_notice(settings: Settings) -> Iterator[str]:
     kept, told = settings.etl.checkpoint_keep_days, settings.retention
     for name, days in (("keep_days", told.keep_days), *sorted(told.keep_days_by_channel.items())):
         if days is not None and days < kept:
+            age = "1 day" if days == 1 else f"{days} days"
             yield (
-                f"retention keeps bronze for {days} days ({name}), etl.checkpoint_keep_days is {kept}: rows that come "
-                f"later than {days} days are refined only after `daedalus sync --direction down`"
+                f"retention keeps bronze for {age} ({name}), etl.checkpoint_keep_days is {kept}: rows that come "
+                f"later than {age} are refined only after `daedalus sync --direction down`"
             )
             return
 

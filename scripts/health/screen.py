@@ -180,7 +180,16 @@ def _disk(disk: DiskUse) -> str:
     if disk.growth_bytes_per_day is None:
         return f"{free}; how fast it fills is not known before an hour of capture"
     grows = f"bronze grows by {size_of(round(disk.growth_bytes_per_day))} a day"
-    return f"{free}; {grows}" + ("" if disk.days_left is None else f"; full in {disk.days_left:,.1f} days")
+    return f"{free}; {grows}" + ("" if disk.days_left is None else f"; full in {_days(disk.days_left)}")
+
+
+def _days(number: float) -> str:
+    """A stretch of days, as exactly as anybody can foresee it.
+
+    >>> _days(3.14), _days(87_560.6)
+    ('3.1 days', 'more than ten years')
+    """
+    return f"{number:,.1f} days" if number < 3650 else "more than ten years"
 
 
 def _machine(machine: Machine) -> str:

@@ -69,6 +69,14 @@ HINT = "Fix the key, then try `daedalus config check`"
             "ingestion.reconnect_delay_max: found 60.0, expected at least `reconnect_delay`",
         ),
         (
+            "supervisor: {memory_warning_mb: 2000, memory_critical_mb: 1000}",
+            "supervisor.memory_critical_mb: found 1000, expected at least `memory_warning_mb`",
+        ),
+        (
+            "supervisor: {restart_delay_s: 120}",
+            "supervisor.restart_delay_max_s: found 60.0, expected at least `restart_delay_s`",
+        ),
+        (
             "ingestion: {reconnect_delay: 9, reconnect_delay_max: 3}",
             "ingestion.reconnect_delay_max: found 3, expected at least `reconnect_delay`",
         ),
