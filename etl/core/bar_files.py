@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from shared.disk import Disk, translated
 from shared.partitioning import Partition
+from storage.segments import opened
 
 _GROUP_ROWS = 1 << 14  # bars have fifty columns: what waits to be written counts in memory
 
@@ -120,8 +121,9 @@ class BarsOutput:
             joined = BarFile(whole, self._facts)
             joined.add(empty)
             for part in parts:
-                for batch in pq.ParquetFile(part).iter_batches(_GROUP_ROWS):
-                    joined.add(pl.DataFrame(batch))
+                with opened(part) as file:
+                    for batch in file.iter_batches(_GROUP_ROWS):
+                        joined.add(pl.DataFrame(batch))
             joined.close()
         self._disk.sync_file(whole)
         with translated(self._target):
