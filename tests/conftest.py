@@ -1,6 +1,7 @@
 """The last lines of a test run say how much was not run, and why, and what the crash tests measured."""
 
 import logging
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
@@ -17,6 +18,9 @@ from tests.small_disk import small_disk as small_disk
 
 settings.register_profile("house", deadline=None)  # no test asserts on time
 settings.load_profile("house")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # so a shell starts `make test &`, and every child would be deaf
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

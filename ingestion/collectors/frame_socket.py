@@ -173,6 +173,11 @@ async def frame_socket(url: str, clock: Clock, *, compression: bool = False) -> 
         ping_interval=None,  # what the exchange sends proves more, and a pong waits behind our own full queue
         create_connection=partial(FrameSocket, clock),  # type: ignore[arg-type]  # a factory is as good as a class
     )
-    async with connecting as socket:
-        assert isinstance(socket, FrameSocket)
-        yield socket
+    socket: ClientConnection | None = None
+    try:
+        async with connecting as socket:
+            assert isinstance(socket, FrameSocket)
+            yield socket
+    finally:
+        if socket is not None:
+            socket.transport.abort()  # who is cancelled twice is interrupted in its farewell

@@ -119,3 +119,29 @@ async def test_a_real_connection_brings_large_messages_and_tells_its_end():
         with pytest.raises(ConnectionClosedError, match="enough"):
             await collect(server.sockets[0].getsockname()[1])
     assert received == sent
+
+
+async def test_who_is_cancelled_in_the_farewell_leaves_no_connection(monkeypatch: pytest.MonkeyPatch):
+    async def session(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    sockets: list[FrameSocket] = []
+
+    async def collect(port: int) -> None:
+        async with frame_socket(f"ws://127.0.0.1:{port}", SystemClock()) as socket:
+            sockets.append(socket)
+            await socket.arrival()
+
+    async with serve(session, "127.0.0.1", 0) as server:
+        monkeypatch.setattr(FrameSocket, "close", never)
+        task = asyncio.create_task(collect(server.sockets[0].getsockname()[1]))
+        while not sockets:
+            await asyncio.sleep(0.01)
+        for _ in range(2):
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.05)
+        assert task.cancelled()
+        assert sockets[0].transport.is_closing()
